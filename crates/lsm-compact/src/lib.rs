@@ -1,0 +1,36 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod claims;
+mod concat;
+mod cursor;
+mod elide;
+mod job;
+mod live;
+mod merge;
+mod options;
+mod picker;
+mod pressure;
+mod range;
+mod range_iter;
+mod run;
+mod split;
+mod targets;
+#[cfg(test)]
+mod testing;
+
+pub use claims::{ClaimId, Claims};
+pub use concat::{ConcatCursor, Parts};
+pub use cursor::{Cursor, SliceCursor};
+pub use elide::Elision;
+pub use job::{Job, JobKind, edit_for, move_edit};
+pub use live::LiveCursor;
+pub use merge::MergeCursor;
+pub use options::PickerOptions;
+pub use picker::{pick, pick_range};
+pub use pressure::{PressureOptions, delay};
+pub use range::{RangeCursor, prefix_bounds};
+pub use range_iter::{OpenCursor, RangeIter};
+pub use run::{JobError, JobOutput, Sink, run};
+pub use split::Splitter;
+pub use targets::{Targets, debt_bytes, l0_backlog_runs, scores};

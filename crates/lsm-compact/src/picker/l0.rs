@@ -1,0 +1,149 @@
+//! Jobs from L0, where runs overlap and their order is their age.
+//!
+//! A run may leave L0 only together with all older runs that overlap it, or a reader would find
+//! the older entry first. Runs are grouped into stretches of overlapping keys; a job takes one
+//! stretch, so that disjoint stretches can go at once and none drags in the others' keys below.
+
+use std::sync::Arc;
+
+use lsm_version::{RunId, RunMeta, Version};
+
+use super::{Picker, level_number};
+use crate::claims::Claims;
+use crate::job::{Job, JobKind};
+use crate::targets::Targets;
+
+/// The L0 runs, newest first, that may be compacted: not set aside, nor touched by a running job,
+/// nor held back by such a run at the level they would go to, nor newer than an overlapping one
+/// that may not.
+pub(crate) fn unblocked<'a>(
+    version: &'a Version,
+    targets: &Targets,
+    set_aside: &dyn Fn(RunId) -> bool,
+    claims: Option<&Claims>,
+) -> Vec<&'a Arc<RunMeta>> {
+    let output = version.level(targets.l0_output_level);
+    let levels = 0..=level_number(targets.l0_output_level);
+    let is_held = |run: &RunMeta| {
+        let (smallest, largest) = (&run.smallest_key, &run.largest_key);
+        let reached = output.overlapping(smallest, largest);
+        set_aside(run.id)
+            || output.runs()[reached].iter().any(|run| set_aside(run.id))
+            || claims.is_some_and(|claims| claims.conflicts_span(&levels, smallest, largest))
+    };
+    let mut held: Vec<&RunMeta> = Vec::new();
+    let mut free = Vec::new();
+    for run in version.level(0).runs().iter().rev() {
+        let covers_held = held
+            .iter()
+            .any(|older| older.overlaps_span(&run.smallest_key, &run.largest_key));
+        if covers_held || is_held(run) {
+            held.push(run);
+        } else {
+            free.push(run);
+        }
+    }
+    free.reverse();
+    free
+}
+
+impl Picker<'_> {
+    /// The best job from the unblocked L0 runs `runs`, newest first, of which at least one is
+    /// `wanted`.
+    ///
+    /// A move is best, as it writes nothing; then the stretch of most runs; then that of the
+    /// smallest keys.
+    pub(super) fn l0_job(
+        &self,
+        runs: &[&Arc<RunMeta>],
+        wanted: impl Fn(&RunMeta) -> bool,
+    ) -> Option<Job> {
+        let mut stretches = stretches(runs);
+        stretches.retain(|stretch| stretch.iter().any(|&at| wanted(runs[at])));
+        stretches.sort_by_key(|stretch| std::cmp::Reverse(stretch.len()));
+        let alone = || {
+            stretches
+                .iter()
+                .filter(|stretch| stretch.len() == 1)
+                .flatten()
+        };
+        self.l0_move(alone().map(|&at| runs[at])).or_else(|| {
+            stretches
+                .iter()
+                .find_map(|stretch| self.l0_merge(runs, stretch))
+        })
+    }
+
+    /// One move of as many as can go to the same level: each edit is a sync of the manifest.
+    fn l0_move<'r>(&self, alone: impl Iterator<Item = &'r Arc<RunMeta>>) -> Option<Job> {
+        let mut movable: Vec<(usize, &Arc<RunMeta>)> = alone
+            .filter_map(|run| Some((self.move_target(run, self.targets.l0_output_level)?, run)))
+            .collect();
+        let output = movable.first()?.0;
+        movable.retain(|(target, _)| *target == output);
+        // In the order of L0, as inputs are listed.
+        let l0 = self.version.level(0).runs();
+        let inputs_of = |movable: &[(usize, &Arc<RunMeta>)]| {
+            let is_moved =
+                |run: &&Arc<RunMeta>| movable.iter().any(|(_, moved)| moved.id == run.id);
+            l0.iter()
+                .filter(is_moved)
+                .map(|run| (0, Arc::clone(run)))
+                .collect()
+        };
+        let free = |job: &Job| !self.claims.conflicts(job);
+        let output = level_number(output);
+        Job::new(JobKind::Move, inputs_of(&movable), output)
+            .filter(free)
+            .or_else(|| {
+                // A running job lies between the first and the last: one by one, then.
+                let mut singly = movable.chunks(1);
+                singly.find_map(|one| Job::new(JobKind::Move, inputs_of(one), output).filter(free))
+            })
+    }
+
+    /// The runs of a stretch, oldest first as many as a job may take, with what they overlap at
+    /// the output level.
+    fn l0_merge(&self, runs: &[&Arc<RunMeta>], stretch: &[usize]) -> Option<Job> {
+        // Each run is older than those before it, so the rest of a stretch is closed over older
+        // overlapping runs wherever it is cut.
+        let bytes_max = self.options.level_base_bytes().saturating_mul(2);
+        let mut bytes = 0_u64;
+        let mut taken = 0;
+        for &at in stretch.iter().rev() {
+            bytes = bytes.saturating_add(runs[at].file_len);
+            if taken >= self.options.l0_trigger.max(1) && bytes > bytes_max {
+                break;
+            }
+            taken += 1;
+        }
+        let oldest = &stretch[stretch.len() - taken..];
+        let output = self.targets.l0_output_level;
+        let inputs: Vec<_> = oldest.iter().map(|&at| (0, Arc::clone(runs[at]))).collect();
+        self.with_output_runs(inputs, output)
+    }
+}
+
+/// Groups runs whose keys overlap, directly or through others. Each group lists places in `runs`,
+/// ascending; groups are in key order.
+fn stretches(runs: &[&Arc<RunMeta>]) -> Vec<Vec<usize>> {
+    let mut by_key: Vec<usize> = (0..runs.len()).collect();
+    by_key.sort_by(|&a, &b| runs[a].smallest_key.cmp(&runs[b].smallest_key));
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut end: &[u8] = &[];
+    for at in by_key {
+        let run = runs[at];
+        match groups.last_mut() {
+            Some(group) if run.smallest_key.as_ref() <= end => group.push(at),
+            _ => {
+                groups.push(vec![at]);
+                end = &run.largest_key;
+            }
+        }
+        end = end.max(run.largest_key.as_ref());
+    }
+    for group in &mut groups {
+        group.sort_unstable();
+    }
+    groups
+}

@@ -1,0 +1,177 @@
+//! A range as a double-ended iterator of owned entries.
+//!
+//! Each end is a cursor of its own, opened when it is first asked; they stop where they meet. The
+//! iterator holds two positions and nothing of the range, however long that is.
+
+use std::fmt;
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use crate::cursor::Cursor;
+use crate::live::LiveCursor;
+use crate::range::RangeCursor;
+
+/// Opens cursors over one unchanging view, as often as asked.
+///
+/// Every cursor must show the same entries. Any `Fn() -> Result<C, C::Error>` will do; implement
+/// it for a type of your own where the iterator's type has to be named.
+pub trait OpenCursor {
+    /// What is opened: a merge of all sources, tombstones and all.
+    type Cursor: Cursor;
+
+    /// A new cursor, not positioned.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the cursor itself may fail with; the iterator returns it and ends.
+    fn open(&self) -> Result<Self::Cursor, <Self::Cursor as Cursor>::Error>;
+}
+
+impl<C: Cursor, F: Fn() -> Result<C, C::Error>> OpenCursor for F {
+    type Cursor = C;
+
+    fn open(&self) -> Result<C, C::Error> {
+        self()
+    }
+}
+
+type ErrorOf<O> = <<O as OpenCursor>::Cursor as Cursor>::Error;
+
+type Entry<O> = Result<(Bytes, Bytes), ErrorOf<O>>;
+
+type End<C> = LiveCursor<RangeCursor<C>>;
+
+/// The live entries between two bounds, from both ends, as owned keys and values.
+///
+/// Yields `Ok((key, value))` in ascending order from the front and descending from the back, each
+/// entry once. Tombstones are dropped. A cursor is opened and seeked at the first call of `next`,
+/// another at the first of `next_back`; an iterator never used reads nothing. Memory is that of
+/// the two cursors.
+///
+/// # Errors
+///
+/// An error is yielded once and ends the iterator from both sides, so that nobody goes on past a
+/// gap without noticing.
+///
+/// # Examples
+///
+/// ```
+/// use std::ops::Bound;
+///
+/// use lsm_compact::{RangeIter, SliceCursor};
+///
+/// let entries = [("a", Some("1")), ("b", None), ("c", Some("3")), ("d", Some("4"))];
+/// let open = || Ok::<_, std::convert::Infallible>(SliceCursor::new(&entries));
+/// let mut range = RangeIter::new(open, Bound::Unbounded, Bound::Excluded("d".into()));
+/// assert_eq!(range.next_back(), Some(Ok(("c".into(), "3".into()))));
+/// assert_eq!(range.next(), Some(Ok(("a".into(), "1".into()))));
+/// assert_eq!(range.next(), None);
+/// assert_eq!(range.next_back(), None);
+/// ```
+pub struct RangeIter<O: OpenCursor> {
+    open: O,
+    lower: Bound<Bytes>,
+    upper: Bound<Bytes>,
+    /// Stands at the entry yielded last from this side; `None` before the first.
+    front: Option<End<O::Cursor>>,
+    back: Option<End<O::Cursor>>,
+    ended: bool,
+}
+
+impl<O: OpenCursor> fmt::Debug for RangeIter<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RangeIter")
+            .field("lower", &self.lower)
+            .field("upper", &self.upper)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<O: OpenCursor> RangeIter<O> {
+    /// An iterator over the live entries that the cursors of `open` show between the bounds.
+    #[must_use]
+    pub fn new(open: O, lower: Bound<Bytes>, upper: Bound<Bytes>) -> Self {
+        Self {
+            open,
+            lower,
+            upper,
+            front: None,
+            back: None,
+            ended: false,
+        }
+    }
+
+    fn open_end(&self) -> Result<End<O::Cursor>, ErrorOf<O>> {
+        let range = RangeCursor::new(self.open.open()?, self.lower.clone(), self.upper.clone());
+        Ok(LiveCursor::new(range))
+    }
+
+    fn step_front(&mut self) -> Result<(), ErrorOf<O>> {
+        if let Some(front) = &mut self.front {
+            return front.next();
+        }
+        let mut front = self.open_end()?;
+        front.seek_first()?;
+        self.front = Some(front);
+        Ok(())
+    }
+
+    fn step_back(&mut self) -> Result<(), ErrorOf<O>> {
+        if let Some(back) = &mut self.back {
+            return back.prev();
+        }
+        let mut back = self.open_end()?;
+        back.seek_last()?;
+        self.back = Some(back);
+        Ok(())
+    }
+
+    /// Whether the two ends stand at the same entry, or have passed each other. An end that was
+    /// never opened is met nowhere; one that ran out ended the iterator.
+    fn have_met(&self) -> bool {
+        let front = self.front.as_ref().and_then(Cursor::key);
+        let back = self.back.as_ref().and_then(Cursor::key);
+        matches!((front, back), (Some(front), Some(back)) if front >= back)
+    }
+
+    fn yield_from(
+        &mut self,
+        step: impl FnOnce(&mut Self) -> Result<(), ErrorOf<O>>,
+        end: impl FnOnce(&Self) -> Option<&End<O::Cursor>>,
+    ) -> Option<Entry<O>> {
+        if self.ended {
+            return None;
+        }
+        let stepped = step(self);
+        let entry = match stepped {
+            Err(error) => Some(Err(error)),
+            Ok(()) if self.have_met() => None,
+            Ok(()) => end(self).and_then(|end| Some(Ok((end.key_bytes()?, end.value_bytes()?)))),
+        };
+        if !matches!(entry, Some(Ok(_))) {
+            self.ended = true;
+            // What the cursors hold (blocks, the view) is let go at once, not with the iterator.
+            self.front = None;
+            self.back = None;
+        }
+        entry
+    }
+}
+
+impl<O: OpenCursor> Iterator for RangeIter<O> {
+    type Item = Result<(Bytes, Bytes), <O::Cursor as Cursor>::Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.yield_from(Self::step_front, |range| range.front.as_ref())
+    }
+}
+
+impl<O: OpenCursor> DoubleEndedIterator for RangeIter<O> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.yield_from(Self::step_back, |range| range.back.as_ref())
+    }
+}
+
+impl<O: OpenCursor> std::iter::FusedIterator for RangeIter<O> {}

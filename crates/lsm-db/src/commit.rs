@@ -1,0 +1,282 @@
+//! The write path: one leader commits for all who wait.
+//!
+//! Threads: any number of writers enqueue; one at a time leads. The leader alone touches the log,
+//! gives out seqnos and inserts into the active memtable. Lock order: commit state → manifest →
+//! view → the small locks of `ids` and `health`.
+//!
+//! 1. A group is in the log (and synced, if a member asks) before it is in the memtable, and in
+//!    the memtable before its seqnos are published.
+//! 2. A group that failed is not published, and its seqnos are never used again.
+//! 3. No segment serves two memtables: sealing rotates the log.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use lsm_format::Entries;
+use lsm_wal::{FrameBuffer, GroupPacer, KIND_DATA, Lead, Log};
+
+use crate::engine::Engine;
+use crate::sync::locked;
+use crate::view::LoggedMemtable;
+use crate::{Batch, Durability, Error, Result};
+
+/// A group is closed when its batches reach this many bytes; a larger batch is a group alone.
+const GROUP_BYTES_MAX: usize = 1 << 20;
+
+/// What a member of a group wants.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Write(Batch, Durability),
+    /// All that is acknowledged so far becomes durable.
+    Sync,
+    /// The active memtable is sealed if it holds anything.
+    Seal,
+}
+
+/// What only the leader touches.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    log_enabled: bool,
+    /// Started by the first group: only then it is settled where the recovered log ends.
+    log: Option<Log>,
+    active: Arc<LoggedMemtable>,
+    pacer: GroupPacer,
+}
+
+impl State {
+    /// The log, if this handle has written to it.
+    pub(crate) fn log_if_started(&mut self) -> Option<&mut Log> {
+        self.log.as_mut()
+    }
+}
+
+impl Committer {
+    pub(crate) fn new(active: Arc<LoggedMemtable>, log_enabled: bool) -> Self {
+        Self {
+            state: Mutex::new(State {
+                log_enabled,
+                log: None,
+                active,
+                pacer: GroupPacer::new(),
+            }),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        locked(&self.state)
+    }
+}
+
+impl Request {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Write(batch, _) => batch.encoded().len(),
+            Self::Sync | Self::Seal => 0,
+        }
+    }
+
+    fn wants_sync(&self) -> bool {
+        matches!(self, Self::Sync | Self::Write(_, Durability::Sync))
+    }
+
+    fn wants_log(&self) -> bool {
+        !matches!(self, Self::Seal)
+    }
+}
+
+impl Engine {
+    /// Commits `request` with whoever else is waiting, and returns its outcome.
+    pub(crate) fn commit(self: &Arc<Self>, request: Request) -> Result<()> {
+        let outcome = self.queue.submit(request, |lead| self.lead(lead));
+        outcome.unwrap_or_else(|_abandoned| {
+            let error = Error::Io {
+                context: "commit: the leader of the group panicked",
+                path: None,
+                source: io::ErrorKind::Other.into(),
+            };
+            self.health.poison(&error);
+            Err(error)
+        })
+    }
+
+    fn lead(self: &Arc<Self>, mut lead: Lead<'_, Request, Result<()>>) {
+        let mut state = self.committer.lock();
+        let cohort = lead.cohort_len();
+        if let Some(timeout) = state.pacer.linger(cohort, lead.waiting_count()) {
+            let arrived = lead.linger(cohort, timeout);
+            state.pacer.lingered(arrived);
+        }
+        let mut bytes = 0;
+        lead.gather(|request| {
+            bytes += request.bytes();
+            bytes <= GROUP_BYTES_MAX
+        });
+        let outcome = self.commit_group(&mut state, lead.items());
+        drop(state);
+        let count = lead.items().len();
+        lead.complete((0..count).map(|_| match &outcome {
+            Ok(()) => Ok(()),
+            Err(error) => Err(error.duplicate()),
+        }));
+    }
+
+    fn commit_group(self: &Arc<Self>, state: &mut State, group: &[Request]) -> Result<()> {
+        if group.iter().any(Request::wants_log) {
+            self.health.check()?;
+            self.settle()?;
+            if !state.log_enabled {
+                // Writes that no log will hold must not come before what an old log holds.
+                self.wait_for_flush(self.unsettled.replayed_ordinal)?;
+            }
+            self.write_group(state, group)?;
+        }
+        let seal_wanted = group.iter().any(|request| matches!(request, Request::Seal));
+        if seal_wanted || state.active.bytes() >= self.memtable_capacity_bytes() {
+            self.seal(state);
+        }
+        Ok(())
+    }
+
+    fn write_group(&self, state: &mut State, group: &[Request]) -> Result<()> {
+        let batches: Vec<&Batch> = group
+            .iter()
+            .filter_map(|request| match request {
+                Request::Write(batch, _) if !batch.is_empty() => Some(batch),
+                _ => None,
+            })
+            .collect();
+        let sync_wanted = group.iter().any(Request::wants_sync);
+        let mut buffer = FrameBuffer::new();
+        let mut payloads = Vec::with_capacity(batches.len());
+        let mut last_seqno = None;
+        if !batches.is_empty() {
+            let first = self.take_seqnos(batches.len() as u64)?;
+            let bytes: usize = batches.iter().map(|batch| batch.encoded().len()).sum();
+            buffer = FrameBuffer::with_capacity(bytes + batches.len() * RECORD_OVERHEAD_BYTES);
+            for (seqno, batch) in (first..).zip(&batches) {
+                let payload = buffer.push(KIND_DATA, 0, seqno, |bytes| {
+                    bytes.extend_from_slice(batch.encoded());
+                });
+                payloads.push((seqno, payload));
+                last_seqno = Some(seqno);
+            }
+        }
+        let segment = if state.log_enabled {
+            let log = state.log.get_or_insert_with(|| {
+                let options = self.unsettled.log_options().clone();
+                Log::new(options, self.unsettled.log_end())
+            });
+            let segment = self.log_group(log, &mut buffer)?;
+            if sync_wanted {
+                let start = self.pool.scheduler().now();
+                log.sync().map_err(|error| self.log_failed(error))?;
+                let took = self.pool.scheduler().now().saturating_sub(start);
+                state.pacer.synced(took);
+                self.counters.log_syncs.fetch_add(1, Ordering::Relaxed);
+            } else {
+                state.pacer.not_synced();
+            }
+            segment
+        } else {
+            None
+        };
+        let Some(last_seqno) = last_seqno else {
+            return Ok(());
+        };
+        let buffer = buffer.into_bytes();
+        let mut entry_bytes = 0;
+        for (seqno, payload) in payloads {
+            entry_bytes += insert(&state.active, seqno, &buffer, &buffer.slice(payload))?;
+        }
+        let slack_bytes = (buffer.len() as u64).saturating_sub(entry_bytes);
+        state.active.wrote(segment, last_seqno, slack_bytes);
+        self.counters
+            .user_bytes
+            .fetch_add(entry_bytes, Ordering::Relaxed);
+        self.visible.store(last_seqno, Ordering::Release);
+        Ok(())
+    }
+
+    /// Writes a group to the log. Returns the segment it went to.
+    fn log_group(&self, log: &mut Log, buffer: &mut FrameBuffer) -> Result<Option<u64>> {
+        if !buffer.is_empty() {
+            let bytes = buffer.len() as u64;
+            let appended = log.append(buffer, &mut || self.take_segment_id());
+            appended.map_err(|error| self.log_failed(error))?;
+            self.counters.log_bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        log.retire_below(self.log_retired_below.load(Ordering::Acquire));
+        Ok(log.current_segment())
+    }
+
+    pub(crate) fn log_failed(&self, error: lsm_wal::Error) -> Error {
+        let is_final = error.is_final();
+        let error = Error::from(error);
+        if is_final {
+            self.health.poison(&error);
+        }
+        error
+    }
+
+    /// Freezes the active memtable, if it holds anything, and starts another.
+    fn seal(self: &Arc<Self>, state: &mut State) {
+        if state.active.memtable.is_empty() {
+            return;
+        }
+        let next = Arc::new(LoggedMemtable::new(state.active.ordinal + 1));
+        self.change_view(|view| {
+            view.sealed.insert(0, Arc::clone(&view.active));
+            view.active = Arc::clone(&next);
+        });
+        state.active = next;
+        if let Some(log) = &mut state.log {
+            log.rotate();
+        }
+        self.schedule_flush();
+    }
+}
+
+/// What a record adds to its batch in the group's buffer, at most.
+const RECORD_OVERHEAD_BYTES: usize = lsm_wal::FRAME_HEADER_LEN + lsm_wal::FRAME_ALIGNMENT;
+
+/// A value this many times smaller than its buffer is copied, so that whoever keeps it does not
+/// keep the buffer.
+const SLICE_RATIO_MAX: usize = 256;
+
+/// Inserts a batch; returns the bytes of its keys and values that stayed slices of the buffer.
+pub(crate) fn insert(
+    logged: &LoggedMemtable,
+    seqno: u64,
+    buffer: &Bytes,
+    payload: &Bytes,
+) -> Result<u64> {
+    let slice = |part: &[u8]| {
+        if part.len() < buffer.len() / SLICE_RATIO_MAX {
+            Bytes::copy_from_slice(part)
+        } else {
+            payload.slice_ref(part)
+        }
+    };
+    let mut bytes = 0;
+    for entry in Entries::new(payload) {
+        let (key, entry) = entry.map_err(|error| Error::Corruption {
+            reason: error.reason(),
+            detail: None,
+            file: None,
+            offset: error.offset(),
+            block: None,
+        })?;
+        bytes += (key.len() + entry.value().map_or(0, <[u8]>::len)) as u64;
+        logged
+            .memtable
+            .insert(seqno, slice(key), entry.value().map(slice));
+    }
+    Ok(bytes)
+}

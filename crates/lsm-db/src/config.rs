@@ -1,0 +1,283 @@
+//! What can be chosen when a store is opened, with the defaults and what they cost.
+
+use std::fmt;
+use std::sync::Arc;
+
+use lsm_compact::PickerOptions;
+use lsm_fs::{FileSystem, RealFs};
+use lsm_scheduler::Scheduler;
+
+/// Bytes a memtable may hold before it is sealed, unless configured.
+pub const DEFAULT_MEMTABLE_CAPACITY: usize = 32 << 20;
+
+/// Runs in level 0 that start a compaction, unless configured.
+pub const DEFAULT_COMPACTION_TRIGGER: usize = 4;
+
+/// Bytes of the block cache, unless configured. There is no cache yet.
+pub const DEFAULT_BLOCK_CACHE_CAPACITY: usize = 64 << 20;
+
+const DEFAULT_LEVEL_FANOUT: u64 = 10;
+const RUN_BYTES_TARGET_MIN: u64 = 64 << 10;
+const RUN_BYTES_TARGET_MAX: u64 = 64 << 20;
+const LEVEL_COUNT: usize = 7;
+
+/// When a write is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Durability {
+    /// When it is on stable storage: it survives a power cut.
+    #[default]
+    Sync,
+    /// When it has been handed to the operating system: it survives a kill of the process, not a
+    /// power cut. What a power cut takes is always the newest writes, never one before another
+    /// that stays.
+    Buffered,
+}
+
+/// How a store is opened; every choice has a default.
+///
+/// Two configurations are equal if every choice is; file systems and schedulers compare by
+/// identity.
+///
+/// # Examples
+/// ```
+/// use lsm_db::{Durability, Lsm, LsmConfig};
+/// # let dir = tempfile::tempdir()?;
+/// let config = LsmConfig::new()
+///     .memtable_capacity(8 << 20)
+///     .durability(Durability::Buffered);
+/// let store = Lsm::open_with(dir.path(), config)?;
+/// # Ok::<(), lsm_db::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct LsmConfig {
+    memtable_capacity_bytes: usize,
+    compaction_trigger_runs: usize,
+    block_cache_capacity_bytes: usize,
+    durability: Durability,
+    wal: bool,
+    run_bytes_target: Option<u64>,
+    level_fanout: u64,
+    file_system: Option<Arc<dyn FileSystem>>,
+    scheduler: Option<Scheduler>,
+}
+
+impl LsmConfig {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            memtable_capacity_bytes: DEFAULT_MEMTABLE_CAPACITY,
+            compaction_trigger_runs: DEFAULT_COMPACTION_TRIGGER,
+            block_cache_capacity_bytes: DEFAULT_BLOCK_CACHE_CAPACITY,
+            durability: Durability::default(),
+            wal: true,
+            run_bytes_target: None,
+            level_fanout: DEFAULT_LEVEL_FANOUT,
+            file_system: None,
+            scheduler: None,
+        }
+    }
+
+    /// Bytes a memtable may hold before it is sealed and flushed. 0 or 1 flushes on every write.
+    #[must_use]
+    pub fn memtable_capacity(mut self, bytes: usize) -> Self {
+        self.memtable_capacity_bytes = bytes;
+        self
+    }
+
+    /// See [`memtable_capacity`](Self::memtable_capacity).
+    #[must_use]
+    pub fn memtable_capacity_bytes(&self) -> usize {
+        self.memtable_capacity_bytes
+    }
+
+    /// The number of runs in level 0 that starts a compaction; at least 2.
+    ///
+    /// `usize::MAX` means never; then the number of runs never slows a writer either.
+    #[must_use]
+    pub fn compaction_trigger(mut self, runs: usize) -> Self {
+        self.compaction_trigger_runs = runs.max(2);
+        self
+    }
+
+    /// See [`compaction_trigger`](Self::compaction_trigger).
+    #[must_use]
+    pub fn compaction_trigger_runs(&self) -> usize {
+        self.compaction_trigger_runs
+    }
+
+    /// Bytes of the block cache. Kept, and without effect until there is a cache.
+    #[must_use]
+    pub fn block_cache_capacity(mut self, bytes: usize) -> Self {
+        self.block_cache_capacity_bytes = bytes;
+        self
+    }
+
+    /// See [`block_cache_capacity`](Self::block_cache_capacity).
+    #[must_use]
+    pub fn block_cache_capacity_bytes(&self) -> usize {
+        self.block_cache_capacity_bytes
+    }
+
+    /// When a write is acknowledged, unless [`write_with`](crate::Lsm::write_with) says otherwise.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// See [`durability`](Self::durability).
+    #[must_use]
+    pub fn default_durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// Whether writes go to the log. Without it a crash loses what was not flushed, `write_with`
+    /// refuses [`Durability::Sync`], and [`sync`](crate::Lsm::sync) flushes.
+    #[must_use]
+    pub fn wal(mut self, enabled: bool) -> Self {
+        self.wal = enabled;
+        self
+    }
+
+    /// See [`wal`](Self::wal).
+    #[must_use]
+    pub fn wal_enabled(&self) -> bool {
+        self.wal
+    }
+
+    /// The size in bytes at which a compaction starts its next run. By default the memtable's
+    /// capacity, within 64 KiB and 64 MiB.
+    #[must_use]
+    pub fn run_bytes_target(mut self, bytes: u64) -> Self {
+        self.run_bytes_target = Some(bytes.max(1));
+        self
+    }
+
+    /// How many times larger each level may be than the one above it; at least 2, by default 10.
+    #[must_use]
+    pub fn level_fanout(mut self, times: u64) -> Self {
+        self.level_fanout = times.max(2);
+        self
+    }
+
+    /// Where the store lives; by default the operating system's files. A simulated one of
+    /// `lsm-fs` lets a test crash the machine.
+    #[must_use]
+    pub fn file_system(mut self, file_system: Arc<dyn FileSystem>) -> Self {
+        self.file_system = Some(file_system);
+        self
+    }
+
+    /// How background work runs; by default on threads. A stepped one makes a test repeatable.
+    #[must_use]
+    pub fn scheduler(mut self, scheduler: Scheduler) -> Self {
+        self.scheduler = Some(scheduler);
+        self
+    }
+
+    pub(crate) fn chosen_file_system(&self) -> Arc<dyn FileSystem> {
+        match &self.file_system {
+            Some(chosen) => Arc::clone(chosen),
+            None => Arc::new(RealFs::new()),
+        }
+    }
+
+    pub(crate) fn chosen_scheduler(&self) -> Scheduler {
+        self.scheduler.clone().unwrap_or_default()
+    }
+
+    pub(crate) fn picker_options(&self) -> PickerOptions {
+        let memtable_bytes = self.memtable_capacity_bytes as u64;
+        let run_bytes_target = self
+            .run_bytes_target
+            .unwrap_or(memtable_bytes.clamp(RUN_BYTES_TARGET_MIN, RUN_BYTES_TARGET_MAX));
+        let level_base_bytes = memtable_bytes
+            .max(RUN_BYTES_TARGET_MIN)
+            .saturating_mul(self.compaction_trigger_runs.min(64) as u64);
+        PickerOptions {
+            l0_trigger: self.compaction_trigger_runs,
+            run_bytes_target,
+            level_base_bytes,
+            fanout: self.level_fanout,
+            level_count: LEVEL_COUNT,
+        }
+    }
+}
+
+impl Default for LsmConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PartialEq for LsmConfig {
+    fn eq(&self, other: &Self) -> bool {
+        let same_file_system = match (&self.file_system, &other.file_system) {
+            (None, None) => true,
+            (Some(a), Some(b)) => std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b)),
+            _ => false,
+        };
+        same_file_system
+            && self.memtable_capacity_bytes == other.memtable_capacity_bytes
+            && self.compaction_trigger_runs == other.compaction_trigger_runs
+            && self.block_cache_capacity_bytes == other.block_cache_capacity_bytes
+            && self.durability == other.durability
+            && self.wal == other.wal
+            && self.run_bytes_target == other.run_bytes_target
+            && self.level_fanout == other.level_fanout
+            && self.scheduler == other.scheduler
+    }
+}
+
+impl Eq for LsmConfig {}
+
+impl fmt::Debug for LsmConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LsmConfig")
+            .field("memtable_capacity_bytes", &self.memtable_capacity_bytes)
+            .field("compaction_trigger_runs", &self.compaction_trigger_runs)
+            .field(
+                "block_cache_capacity_bytes",
+                &self.block_cache_capacity_bytes,
+            )
+            .field("durability", &self.durability)
+            .field("wal", &self.wal)
+            .field("run_bytes_target", &self.run_bytes_target)
+            .field("level_fanout", &self.level_fanout)
+            .field("file_system", &self.file_system)
+            .field("scheduler", &self.scheduler)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trigger_below_two_is_two_and_the_largest_stays() {
+        assert_eq!(
+            LsmConfig::new()
+                .compaction_trigger(0)
+                .compaction_trigger_runs(),
+            2
+        );
+        let never = LsmConfig::new().compaction_trigger(usize::MAX);
+        assert_eq!(never.compaction_trigger_runs(), usize::MAX);
+    }
+
+    #[test]
+    fn configurations_compare_by_value_and_their_seams_by_identity() {
+        assert_eq!(LsmConfig::new(), LsmConfig::default());
+        assert_ne!(LsmConfig::new(), LsmConfig::new().wal(false));
+        let scheduler = Scheduler::stepped(1);
+        let config = LsmConfig::new().scheduler(scheduler.clone());
+        assert_eq!(config, LsmConfig::new().scheduler(scheduler));
+        assert_ne!(config, LsmConfig::new().scheduler(Scheduler::stepped(1)));
+        let real: Arc<dyn FileSystem> = Arc::new(RealFs::new());
+        let config = LsmConfig::new().file_system(Arc::clone(&real));
+        assert_eq!(config, LsmConfig::new().file_system(real));
+        assert_ne!(config, LsmConfig::new());
+    }
+}

@@ -1,0 +1,246 @@
+//! What can go wrong, as the caller sees it: one enum, with where it happened and what to do.
+//!
+//! The errors of the crates below are turned into this one here and nowhere else, so that a leaf
+//! can change its own enum alone.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The result of a store's operations.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation failed, and where.
+///
+/// Match with `..` and a wildcard arm: variants and fields may be added.
+///
+/// # Examples
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// let store = lsm_db::Lsm::open(dir.path())?;
+/// match lsm_db::Lsm::open(dir.path()) {
+///     Err(lsm_db::Error::Locked { path, .. }) => assert!(path.ends_with("LOCK")),
+///     other => panic!("a second handle must be refused, got {other:?}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file system refused an operation.
+    ///
+    /// `source` says why. A write that failed with `StorageFull` was not applied; make room and
+    /// write again, on the same handle. After a failed *sync* of the log or the manifest the
+    /// fate of that write is open until the store is reopened, and later writes are
+    /// [`Poisoned`](Self::Poisoned).
+    #[error("cannot {context}{}", at(path.as_deref()))]
+    #[non_exhaustive]
+    Io {
+        /// What was being done, as an infinitive: "sync the log".
+        context: &'static str,
+        /// The file or directory it was done to, where there is one.
+        path: Option<PathBuf>,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// Bytes on disk are not what was written.
+    ///
+    /// Nothing is guessed: a read that needs the damaged part fails, all others go on. Restore the
+    /// named file from a copy; nothing of it has been changed or removed.
+    #[error("corruption: {reason}{}", place(detail.as_deref(), file.as_deref(), *offset, *block))]
+    #[non_exhaustive]
+    Corruption {
+        /// What is wrong with the bytes.
+        reason: &'static str,
+        /// More about it, where there is more to say.
+        detail: Option<Box<str>>,
+        /// The damaged file, where it is known.
+        file: Option<PathBuf>,
+        /// The byte in the file where the damage shows.
+        offset: Option<u64>,
+        /// The block of the run that holds it, counted from 0.
+        block: Option<u64>,
+    },
+
+    /// The caller asked for what a store can't do. Nothing was changed; mend the input.
+    #[error("invalid input: {reason}")]
+    #[non_exhaustive]
+    InvalidInput {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
+    /// The directory is open already: by this process or another, or by an iterator of an
+    /// earlier handle that is still alive. Drop that one first.
+    #[error("the store is open already: {} is locked", path.display())]
+    #[non_exhaustive]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+
+    /// Writing has stopped for good on this handle, because an earlier failure left open what is
+    /// on disk. Reads go on. Reopen the store: it recovers what is durable.
+    #[error("writing has stopped until the store is reopened: {cause}")]
+    #[non_exhaustive]
+    Poisoned {
+        /// The first failure, in full.
+        cause: Arc<str>,
+    },
+
+    /// The directory holds files of a format that this version does not read. Nothing was touched.
+    #[error("unsupported format: {reason}{}", at(Some(file)))]
+    #[non_exhaustive]
+    UnsupportedFormat {
+        /// What was found.
+        reason: &'static str,
+        /// The file that says so.
+        file: PathBuf,
+    },
+}
+
+fn at(path: Option<&Path>) -> String {
+    path.map_or_else(String::new, |path| format!(" ({})", path.display()))
+}
+
+fn place(
+    detail: Option<&str>,
+    file: Option<&Path>,
+    offset: Option<u64>,
+    block: Option<u64>,
+) -> String {
+    if let Some(detail) = detail {
+        return format!(": {detail}");
+    }
+    let mut place = at(file);
+    if let Some(block) = block {
+        place += &format!(", block {block}");
+    }
+    if let Some(offset) = offset {
+        place += &format!(", at byte {offset}");
+    }
+    place
+}
+
+impl Error {
+    /// The variant's name: `"Io"`, `"Corruption"`, …
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "Io",
+            Self::Corruption { .. } => "Corruption",
+            Self::InvalidInput { .. } => "InvalidInput",
+            Self::Locked { .. } => "Locked",
+            Self::Poisoned { .. } => "Poisoned",
+            Self::UnsupportedFormat { .. } => "UnsupportedFormat",
+        }
+    }
+
+    /// A headline for a report that shows errors of several libraries.
+    #[must_use]
+    pub fn caption(&self) -> &'static str {
+        "lsm storage engine error"
+    }
+
+    /// Whether trying again on this handle is pointless: the bytes on disk are damaged, or
+    /// writing has stopped until the store is reopened.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        matches!(self, Self::Corruption { .. } | Self::Poisoned { .. })
+    }
+
+    /// Whether the cause is a lack of room, which ends by itself when room is made.
+    pub(crate) fn is_no_room(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn io(context: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            context,
+            path: Some(path.to_path_buf()),
+            source,
+        }
+    }
+
+    pub(crate) fn corrupt_file(reason: &'static str, file: &Path) -> Self {
+        Self::Corruption {
+            reason,
+            detail: None,
+            file: Some(file.to_path_buf()),
+            offset: None,
+            block: None,
+        }
+    }
+
+    pub(crate) fn invalid(reason: &'static str) -> Self {
+        Self::InvalidInput { reason }
+    }
+
+    /// The error and its sources on one line, for places that keep text.
+    pub(crate) fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            text += &format!(": {error}");
+            source = error.source();
+        }
+        text
+    }
+
+    /// The same error again, for another member of a group that failed as one.
+    pub(crate) fn duplicate(&self) -> Self {
+        match self {
+            Self::Io {
+                context,
+                path,
+                source,
+            } => Self::Io {
+                context,
+                path: path.clone(),
+                source: match source.raw_os_error() {
+                    Some(code) => io::Error::from_raw_os_error(code),
+                    None => io::Error::new(source.kind(), source.to_string()),
+                },
+            },
+            Self::Corruption {
+                reason,
+                detail,
+                file,
+                offset,
+                block,
+            } => Self::Corruption {
+                reason,
+                detail: detail.clone(),
+                file: file.clone(),
+                offset: *offset,
+                block: *block,
+            },
+            Self::InvalidInput { reason } => Self::InvalidInput { reason },
+            Self::Locked { path } => Self::Locked { path: path.clone() },
+            Self::Poisoned { cause } => Self::Poisoned {
+                cause: Arc::clone(cause),
+            },
+            Self::UnsupportedFormat { reason, file } => Self::UnsupportedFormat {
+                reason,
+                file: file.clone(),
+            },
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(source: io::Error) -> Self {
+        Self::Io {
+            context: "access storage",
+            path: None,
+            source,
+        }
+    }
+}

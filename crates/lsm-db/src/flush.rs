@@ -1,0 +1,241 @@
+//! Flush: a sealed memtable becomes a run of level 0.
+//!
+//! Runs on its own lane, oldest memtable first, so that runs enter the version in the order of
+//! seals. The run and its name are durable before the edit that names it; the log segments go
+//! only after that edit is durable.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use lsm_compact::Cursor;
+use lsm_version::{RunMeta, VersionEdit};
+use lsm_wal::{LogBounds, segment_file_name};
+
+use crate::commit::Request;
+use crate::engine::Engine;
+use crate::health::Verdict;
+use crate::run::Run;
+use crate::run_writer::RunOutput;
+use crate::source::Source;
+use crate::sync::locked;
+use crate::view::{LoggedMemtable, ReadView, Tree};
+use crate::{Error, Result, lane};
+
+/// How far flushes have come; what `flush` and stalled writers wait for.
+#[derive(Debug, Default)]
+pub(crate) struct FlushProgress {
+    /// The ordinal of the last memtable whose run is in the durable manifest.
+    installed: AtomicU64,
+    failures: Mutex<Failures>,
+    /// A run that was written for the memtable with this ordinal, but not yet installed.
+    written: Mutex<Option<(u64, Arc<RunMeta>)>>,
+}
+
+#[derive(Debug, Default)]
+struct Failures {
+    total: u64,
+    in_a_row: u32,
+    last: Option<Arc<Error>>,
+}
+
+impl FlushProgress {
+    pub(crate) fn installed(&self) -> u64 {
+        self.installed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn failure_count(&self) -> u64 {
+        locked(&self.failures).total
+    }
+
+    fn take_written(&self, ordinal: u64) -> Option<Arc<RunMeta>> {
+        let written = locked(&self.written).take()?;
+        (written.0 == ordinal).then_some(written.1)
+    }
+
+    pub(crate) fn last_failure(&self) -> Option<Arc<Error>> {
+        locked(&self.failures).last.clone()
+    }
+}
+
+impl Engine {
+    /// Seals what is in memory and returns once its run is in the durable manifest.
+    pub(crate) fn flush(self: &Arc<Self>) -> Result<()> {
+        self.commit(Request::Seal)?;
+        let Some(target) = self.view().sealed.first().map(|logged| logged.ordinal) else {
+            return Ok(());
+        };
+        self.wait_for_flush(target)
+    }
+
+    /// Waits for the flush of the memtable with ordinal `target`; returns the first failure that
+    /// comes after the call.
+    pub(crate) fn wait_for_flush(self: &Arc<Self>, target: u64) -> Result<()> {
+        if self.flushes.installed() >= target {
+            return Ok(());
+        }
+        self.health.check()?;
+        let failures = self.flushes.failure_count();
+        self.schedule_flush();
+        self.wait_for(|| {
+            self.flushes.installed() >= target
+                || self.flushes.failure_count() > failures
+                || self.health.is_poisoned()
+        })?;
+        if self.flushes.installed() >= target {
+            return Ok(());
+        }
+        match self.flushes.last_failure() {
+            Some(error) => Err(error.duplicate()),
+            None => self.health.check(),
+        }
+    }
+
+    pub(crate) fn schedule_flush(self: &Arc<Self>) {
+        let engine = Arc::clone(self);
+        self.pool.submit(lane::FLUSH, move || {
+            engine.guarded(|| engine.flush_oldest());
+        });
+    }
+
+    fn flush_oldest(self: &Arc<Self>) {
+        let oldest = self.view().sealed.last().cloned();
+        let Some(oldest) = oldest else {
+            return;
+        };
+        if self.is_closing() || self.health.is_poisoned() {
+            return;
+        }
+        match self.flush_one(&oldest) {
+            Ok(()) => {
+                {
+                    let mut failures = locked(&self.flushes.failures);
+                    failures.in_a_row = 0;
+                    failures.last = None;
+                }
+                self.health.background_recovered();
+                self.schedule_compaction();
+                if !self.view().sealed.is_empty() {
+                    self.schedule_flush();
+                }
+            }
+            Err(error) => self.flush_failed(error),
+        }
+    }
+
+    fn flush_failed(self: &Arc<Self>, error: Error) {
+        let attempts = {
+            let mut failures = locked(&self.flushes.failures);
+            failures.total += 1;
+            failures.in_a_row += 1;
+            failures.last = Some(Arc::new(error.duplicate()));
+            failures.in_a_row
+        };
+        if self.health.background_failed(error, attempts) == Verdict::Retry {
+            let engine = Arc::clone(self);
+            self.pool
+                .submit_after(lane::FLUSH, Self::back_off(attempts), move || {
+                    engine.guarded(|| engine.flush_oldest());
+                });
+        }
+    }
+
+    fn flush_one(self: &Arc<Self>, logged: &Arc<LoggedMemtable>) -> Result<()> {
+        self.settle()?;
+        let run = match self.flushes.take_written(logged.ordinal) {
+            Some(run) => run,
+            None => self.write_memtable(logged)?,
+        };
+        if let Err(error) = self.install_flush(logged, &run) {
+            // The run is whole and durable: only the edit has to be tried again.
+            *locked(&self.flushes.written) = Some((logged.ordinal, run));
+            return Err(error);
+        }
+        self.counters.flushes.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Writes the newest version of each key; the run and its name are durable on return.
+    fn write_memtable(&self, logged: &Arc<LoggedMemtable>) -> Result<Arc<RunMeta>> {
+        let mut output = RunOutput::create(self)?;
+        let written = self.write_entries(logged, &mut output);
+        let finished = written.and_then(|()| output.finish());
+        match finished {
+            Ok(meta) => {
+                self.counters
+                    .flushed_bytes
+                    .fetch_add(meta.file_len, Ordering::Relaxed);
+                self.sync_directory()?;
+                Ok(meta)
+            }
+            Err(error) => {
+                self.discard_runs(&[output.id()]);
+                Err(error)
+            }
+        }
+    }
+
+    fn write_entries(&self, logged: &Arc<LoggedMemtable>, output: &mut RunOutput) -> Result<()> {
+        let mut cursor = Source::Memtable(logged.memtable.cursor(u64::MAX));
+        cursor.seek_first()?;
+        while let Some(key) = cursor.key() {
+            output.push(key, cursor.value())?;
+            cursor.next()?;
+        }
+        Ok(())
+    }
+
+    /// The edit, then the view, then the log.
+    fn install_flush(&self, logged: &Arc<LoggedMemtable>, run: &Arc<RunMeta>) -> Result<()> {
+        let segments = logged.retired_segments();
+        let mut manifest = locked(&self.manifest);
+        let log = segments.last().map(|last| {
+            let view = self.view();
+            LogBounds {
+                retired_below: last + 1,
+                floor: next_newer(&view, logged).first_segment(),
+                ..manifest.state().log
+            }
+        });
+        let edit = VersionEdit {
+            added: vec![(0, Arc::clone(run))],
+            log,
+            flushed_seqno: Some(logged.last_seqno()),
+            ..VersionEdit::default()
+        };
+        self.commit_edit(&mut manifest, edit)?;
+        let version = Arc::clone(&manifest.state().version);
+        self.change_view(|view| {
+            view.sealed
+                .retain(|sealed| sealed.ordinal != logged.ordinal);
+            let make = |meta: &Arc<RunMeta>| Run::new(Arc::clone(meta), &self.run_context);
+            view.tree = Arc::new(Tree::new(version, Some(&view.tree), make));
+        });
+        drop(manifest);
+        self.flushes
+            .installed
+            .store(logged.ordinal, Ordering::Release);
+        if let Some(last) = segments.last() {
+            self.log_retired_below.store(last + 1, Ordering::Release);
+        }
+        self.note_debt();
+        let paths = segments
+            .iter()
+            .map(|id| self.directory.join(segment_file_name(*id)))
+            .collect();
+        self.reaper.post(paths);
+        Ok(())
+    }
+
+    pub(crate) fn sync_directory(&self) -> Result<()> {
+        self.file_system
+            .sync_dir(&self.directory)
+            .map_err(|source| Error::io("sync the directory", &self.directory, source))
+    }
+}
+
+/// The memtable that was started when `logged` was sealed.
+fn next_newer(view: &ReadView, logged: &LoggedMemtable) -> Arc<LoggedMemtable> {
+    let newer = view.sealed.iter().rev();
+    let mut newer = newer.filter(|sealed| sealed.ordinal > logged.ordinal);
+    Arc::clone(newer.next().unwrap_or(&view.active))
+}

@@ -1,0 +1,53 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod batch;
+mod commit;
+mod compaction;
+mod config;
+mod engine;
+mod error;
+mod flush;
+pub mod format;
+mod health;
+mod ids;
+mod lane;
+mod leaf_errors;
+mod lsm;
+mod range;
+mod reaper;
+mod recovery;
+mod run;
+mod run_writer;
+mod scan;
+mod source;
+mod stats;
+mod sync;
+mod throttle;
+mod view;
+
+pub use bytes::Bytes;
+pub use lsm_scheduler::Scheduler;
+
+pub use crate::batch::{Batch, MAX_BATCH_BYTES};
+pub use crate::config::{
+    DEFAULT_BLOCK_CACHE_CAPACITY, DEFAULT_COMPACTION_TRIGGER, DEFAULT_MEMTABLE_CAPACITY,
+    Durability, LsmConfig,
+};
+pub use crate::error::{Error, Result};
+pub use crate::lsm::Lsm;
+pub use crate::range::Range;
+pub use crate::scan::Scan;
+pub use crate::stats::{LevelStats, Stats};
+
+/// The names that most programs need, in one `use`.
+///
+/// ```
+/// use lsm_db::prelude::*;
+/// # let dir = tempfile::tempdir()?;
+/// let store = Lsm::open(dir.path())?;
+/// # Ok::<(), Error>(())
+/// ```
+pub mod prelude {
+    pub use crate::{Batch, Error, Lsm, LsmConfig, Result, Scan};
+}

@@ -1,0 +1,264 @@
+//! The handle: every public operation, each a few lines over the engine.
+
+use std::fmt;
+use std::ops::{Bound, RangeBounds};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use lsm_compact::prefix_bounds;
+use lsm_format::Entry;
+
+use crate::commit::Request;
+use crate::engine::Engine;
+use crate::{Batch, Durability, Error, LsmConfig, Range, Result, Scan, Stats, recovery};
+
+/// An ordered map from keys to values, both bytes, in a directory.
+///
+/// One handle a directory; share it between threads by reference or in an `Arc`. Keys are ordered
+/// as bytes. Every read sees a consistent state: all of a batch or nothing of it, and every write
+/// acknowledged before the read began.
+///
+/// Dropping the handle ends background work and syncs the log; nothing acknowledged is lost. It
+/// does not flush, except that with the log switched off it tries to; [`close`](Self::close) does
+/// the same and says how it went.
+///
+/// # Examples
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// let store = lsm_db::Lsm::open(dir.path())?;
+/// store.put("ada", "1815")?;
+/// assert_eq!(store.get("ada")?, Some(b"1815".to_vec()));
+/// store.delete("ada")?;
+/// assert_eq!(store.get("ada")?, None);
+/// # Ok::<(), lsm_db::Error>(())
+/// ```
+pub struct Lsm {
+    engine: Arc<Engine>,
+}
+
+impl Lsm {
+    /// Opens the store in `dir`, making the directory if it is absent, with the default
+    /// configuration.
+    ///
+    /// What a crash left is recovered: a prefix of all writes in the order they were committed,
+    /// with every write in it that was acknowledged as durable.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if it is open already; [`Error::Corruption`] if what must be there isn't;
+    /// [`Error::UnsupportedFormat`] for files of another format; [`Error::Io`]. In all these cases
+    /// nothing in the directory was removed.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(dir, LsmConfig::new())
+    }
+
+    /// Opens the store in `dir` as [`open`](Self::open) does, configured.
+    ///
+    /// # Errors
+    /// See [`open`](Self::open).
+    pub fn open_with(dir: impl AsRef<Path>, config: LsmConfig) -> Result<Self> {
+        let engine = recovery::open(dir.as_ref(), config)?;
+        Ok(Self { engine })
+    }
+
+    /// Gives `key` the value `value`, replacing any it had.
+    ///
+    /// Acknowledged as the configuration's [`Durability`] says.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a key or value over 2^30 bytes; otherwise as
+    /// [`write`](Self::write).
+    pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
+        self.write(Batch::of(key.as_ref(), Entry::Value(value.as_ref()))?)
+    }
+
+    /// Makes `key` absent; it need not be there.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<()> {
+        self.write(Batch::of(key.as_ref(), Entry::Tombstone)?)
+    }
+
+    /// Applies a batch: readers, and a recovery, see all of it or nothing of it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if the batch may not be written; [`Error::Io`] if the log or a
+    /// stalled flush failed (with `StorageFull` the write was not applied, and writing resumes
+    /// when there is room); [`Error::Poisoned`] after a failure that leaves open what is on disk.
+    pub fn write(&self, batch: Batch) -> Result<()> {
+        let config = &self.engine.config;
+        let durability = if config.wal_enabled() {
+            config.default_durability()
+        } else {
+            Durability::Buffered
+        };
+        self.submit(batch, durability)
+    }
+
+    /// Applies a batch, acknowledged as `durability` says.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for [`Durability::Sync`] with the log switched off; otherwise as
+    /// [`write`](Self::write).
+    pub fn write_with(&self, batch: Batch, durability: Durability) -> Result<()> {
+        if durability == Durability::Sync && !self.engine.config.wal_enabled() {
+            return Err(Error::invalid(
+                "a durable write needs the log, which is switched off",
+            ));
+        }
+        self.submit(batch, durability)
+    }
+
+    fn submit(&self, batch: Batch, durability: Durability) -> Result<()> {
+        batch.check()?;
+        self.engine.throttle(batch.encoded().len() as u64)?;
+        self.engine.commit(Request::Write(batch, durability))
+    }
+
+    /// Makes everything acknowledged so far durable. With the log switched off, flushes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] once if the sync fails, then [`Error::Poisoned`]: reopen to find out what is
+    /// durable.
+    pub fn sync(&self) -> Result<()> {
+        if self.engine.config.wal_enabled() {
+            self.engine.commit(Request::Sync)
+        } else {
+            self.flush()
+        }
+    }
+
+    /// The value of `key`, or `None` if it is absent.
+    ///
+    /// # Errors
+    /// [`Error::Corruption`] or [`Error::Io`] if the block that could hold the key can't be read;
+    /// other keys are not affected.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
+        let view = self.engine.view();
+        let seqno = self.engine.visible.load(Ordering::Acquire);
+        let value = view.get(key.as_ref(), seqno)?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    /// The entries of a range, all at once, as they are now. Empty and inverted ranges give none.
+    ///
+    /// The result is in memory: use [`range`](Self::range) where it may be large.
+    ///
+    /// # Errors
+    /// The first that reading the range meets, see [`get`](Self::get).
+    pub fn scan<R: RangeBounds<Vec<u8>>>(&self, range: R) -> Result<Scan> {
+        let (lower, upper) = bounds(&range);
+        let owned = |entry: Result<(Bytes, Bytes)>| entry.map(|(k, v)| (k.to_vec(), v.to_vec()));
+        let entries: Result<Vec<_>> = self.range_of(lower, upper).map(owned).collect();
+        entries.map(Scan::new)
+    }
+
+    /// The entries of a range as they are now, read as they are asked for, from both ends.
+    ///
+    /// Empty and inverted ranges give none.
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = lsm_db::Lsm::open(dir.path())?;
+    /// store.put("b", "2")?;
+    /// let all: lsm_db::Result<Vec<_>> = store.range("a"..="b").collect();
+    /// assert_eq!(all?, [("b".into(), "2".into())]);
+    /// # Ok::<(), lsm_db::Error>(())
+    /// ```
+    pub fn range<K: AsRef<[u8]>, R: RangeBounds<K>>(&self, range: R) -> Range {
+        let (lower, upper) = bounds(&range);
+        self.range_of(lower, upper)
+    }
+
+    /// The entries whose keys start with `prefix`, as [`range`](Self::range) gives them.
+    pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Range {
+        let (lower, upper) = prefix_bounds(prefix.as_ref());
+        self.range_of(lower, upper)
+    }
+
+    /// All entries, as [`range`](Self::range) gives them.
+    pub fn iter(&self) -> Range {
+        self.range_of(Bound::Unbounded, Bound::Unbounded)
+    }
+
+    fn range_of(&self, lower: Bound<Bytes>, upper: Bound<Bytes>) -> Range {
+        let (view, seqno) = self.engine.view_and_seqno();
+        Range::new(view, seqno, lower, upper)
+    }
+
+    /// Writes what is in memory as a run, and returns once that is in the durable manifest.
+    /// Nothing in memory: does nothing.
+    ///
+    /// # Errors
+    /// The first failure is returned at once; the data stays in memory and in the log, and the
+    /// flush is tried again in the background.
+    pub fn flush(&self) -> Result<()> {
+        self.engine.flush()
+    }
+
+    /// Flushes, and merges everything in a range down to the deepest level that holds any of it,
+    /// so that nothing deleted or overwritten is left there. Returns when that is done.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush); a failed merge changes nothing.
+    pub fn compact_range<K: AsRef<[u8]>, R: RangeBounds<K>>(&self, range: R) -> Result<()> {
+        let owned = |bound: Bound<Bytes>| bound.map(|key| key.to_vec());
+        let (lower, upper) = bounds(&range);
+        self.engine.compact_range(owned(lower), owned(upper))
+    }
+
+    /// What the store is made of, and what it has done since it was opened.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.engine.stats()
+    }
+
+    /// Ends background work and closes the files, and says how it went; with the log switched off
+    /// it flushes first.
+    ///
+    /// Iterators that are still alive go on, and keep the directory locked.
+    ///
+    /// # Errors
+    /// Whatever [`drop`] would have to swallow: a failed flush or sync, or [`Error::Poisoned`].
+    pub fn close(self) -> Result<()> {
+        self.shut_down()
+        // Dropping comes next, finds the store closed, and does nothing more.
+    }
+
+    fn shut_down(&self) -> Result<()> {
+        if self.engine.is_closing() {
+            return Ok(());
+        }
+        let flushed = if self.engine.config.wal_enabled() {
+            Ok(())
+        } else {
+            self.flush()
+        };
+        self.engine.closing.store(true, Ordering::Release);
+        self.engine.pool.shutdown();
+        flushed.and(self.engine.mark_clean())
+    }
+}
+
+impl Drop for Lsm {
+    fn drop(&mut self) {
+        // There is nobody to tell; `close` is for those who want to know.
+        let _ = self.shut_down();
+    }
+}
+
+impl fmt::Debug for Lsm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lsm")
+            .field("directory", &self.engine.directory)
+            .finish_non_exhaustive()
+    }
+}
+
+fn bounds<K: AsRef<[u8]>>(range: &impl RangeBounds<K>) -> (Bound<Bytes>, Bound<Bytes>) {
+    let owned = |bound: Bound<&K>| bound.map(|key| Bytes::copy_from_slice(key.as_ref()));
+    (owned(range.start_bound()), owned(range.end_bound()))
+}

@@ -1,0 +1,73 @@
+//! Removes files that no edit names any more, off everybody's path.
+//!
+//! 1. A file is posted here only after the edit that drops it is durable.
+//! 2. Nothing is unlinked once an edit of unknown fate is about: it may name the file.
+//! 3. The directory's lock is held by every pending unlink, and after the handle is gone nothing
+//!    is unlinked: the next open finds what is left over.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lsm_fs::{FileLock, FileSystem};
+use lsm_scheduler::Pool;
+
+use crate::health::Health;
+use crate::lane;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Reaper {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    file_system: Arc<dyn FileSystem>,
+    _directory_lock: Arc<dyn FileLock>,
+    health: Arc<Health>,
+    pool: Pool,
+    unlinked: AtomicU64,
+}
+
+impl Reaper {
+    pub(crate) fn new(
+        file_system: Arc<dyn FileSystem>,
+        directory_lock: Arc<dyn FileLock>,
+        health: Arc<Health>,
+        pool: Pool,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                file_system,
+                _directory_lock: directory_lock,
+                health,
+                pool,
+                unlinked: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Unlinks `paths` in the background. A failure leaves the file to the next open.
+    pub(crate) fn post(&self, paths: Vec<PathBuf>) {
+        if paths.is_empty() {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        self.shared.pool.submit(lane::REAP, move || {
+            for path in &paths {
+                if shared.health.may_unlink() && shared.file_system.remove_file(path).is_ok() {
+                    shared.unlinked.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+    }
+
+    /// Drops `value` in the background: freeing a memtable takes milliseconds.
+    pub(crate) fn drop_later(&self, value: impl Send + 'static) {
+        self.shared.pool.submit(lane::REAP, move || drop(value));
+    }
+
+    pub(crate) fn unlinked_count(&self) -> u64 {
+        self.shared.unlinked.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,339 @@
+//! What a merge reads: memtables, and levels of runs as one source each.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lsm_compact::{ConcatCursor, Cursor, Parts};
+use lsm_format::{Block, BlockSource, Entry, Index, RunCursor};
+use lsm_memtable::MemtableCursor;
+
+use crate::run::Run;
+use crate::{Error, Result};
+
+/// Bytes that one source reads ahead at most.
+const READ_AHEAD_BYTES_MAX: usize = 256 << 10;
+
+#[derive(Debug)]
+pub(crate) enum Source {
+    Memtable(MemtableCursor),
+    Level(ConcatCursor<LevelRuns>),
+}
+
+impl Source {
+    pub(crate) fn level(runs: Arc<[Arc<Run>]>) -> Self {
+        Self::Level(ConcatCursor::new(LevelRuns(runs)))
+    }
+}
+
+/// A run's blocks, read one at a time at first and, once the reader goes on in one direction, in
+/// stretches that double.
+#[derive(Debug)]
+pub(crate) struct RunBlocks {
+    run: Arc<Run>,
+    ahead: RefCell<Ahead>,
+}
+
+#[derive(Debug, Default)]
+struct Ahead {
+    first: usize,
+    blocks: Vec<Arc<Block>>,
+    latest: Option<usize>,
+    stretch: usize,
+}
+
+impl RunBlocks {
+    fn new(run: Arc<Run>) -> Self {
+        Self {
+            run,
+            ahead: RefCell::default(),
+        }
+    }
+}
+
+impl Ahead {
+    fn held(&self, at: usize) -> Option<Arc<Block>> {
+        self.blocks.get(at.checked_sub(self.first)?).cloned()
+    }
+
+    /// The blocks to read together when `at` is wanted next.
+    fn plan(&mut self, at: usize, index: &Index) -> Range<usize> {
+        let forward = self.latest.is_some_and(|latest| at == latest + 1);
+        let backward = self.latest.is_some_and(|latest| at + 1 == latest);
+        self.stretch = if forward || backward {
+            self.stretch.saturating_mul(2).max(2)
+        } else {
+            1
+        };
+        let (mut first, mut end, mut bytes) = (at, at + 1, block_bytes(index, at));
+        for _ in 1..self.stretch {
+            let next = if backward {
+                first.checked_sub(1)
+            } else {
+                Some(end)
+            };
+            let Some(next) = next.filter(|next| *next < index.block_count()) else {
+                break;
+            };
+            bytes += block_bytes(index, next);
+            if bytes > READ_AHEAD_BYTES_MAX {
+                break;
+            }
+            (first, end) = (first.min(next), end.max(next + 1));
+        }
+        self.stretch = end - first;
+        first..end
+    }
+}
+
+fn block_bytes(index: &Index, at: usize) -> usize {
+    index.handle(at).map_or(0, |handle| handle.len as usize)
+}
+
+impl BlockSource for RunBlocks {
+    type Error = Error;
+
+    fn index(&self) -> Result<Arc<Index>> {
+        self.run.index().cloned()
+    }
+
+    fn block(&self, index: &Index, at: usize) -> Result<Arc<Block>> {
+        let mut ahead = self.ahead.borrow_mut();
+        if let Some(block) = ahead.held(at) {
+            ahead.latest = Some(at);
+            return Ok(block);
+        }
+        let range = ahead.plan(at, index);
+        ahead.latest = Some(at);
+        if range.len() > 1 {
+            // One bad block must not cost its good neighbours: then it is read alone below.
+            if let Ok(blocks) = self.run.read_blocks(range.clone()) {
+                ahead.first = range.start;
+                ahead.blocks = blocks.into_iter().map(Arc::new).collect();
+                if let Some(block) = ahead.held(at) {
+                    return Ok(block);
+                }
+            }
+        }
+        let block = Arc::new(self.run.read_block(at)?);
+        ahead.first = at;
+        ahead.blocks = vec![Arc::clone(&block)];
+        Ok(block)
+    }
+}
+
+/// Runs that are disjoint and sorted by key: a level, or one run of level 0.
+#[derive(Debug)]
+pub(crate) struct LevelRuns(Arc<[Arc<Run>]>);
+
+impl Parts for LevelRuns {
+    type Cursor = RunSource;
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn seek(&self, key: &[u8]) -> usize {
+        self.0.partition_point(|run| run.meta().largest_key < key)
+    }
+
+    fn seek_for_prev(&self, key: &[u8]) -> Option<usize> {
+        self.0
+            .partition_point(|run| run.meta().smallest_key <= key)
+            .checked_sub(1)
+    }
+
+    fn open(&self, at: usize) -> Result<RunSource> {
+        match self.0.get(at) {
+            Some(run) => Ok(RunSource(RunCursor::new(RunBlocks::new(Arc::clone(run))))),
+            None => Err(Error::invalid("there is no such run in the level")),
+        }
+    }
+}
+
+/// A cursor over one run.
+#[derive(Debug)]
+pub(crate) struct RunSource(RunCursor<RunBlocks>);
+
+impl Cursor for RunSource {
+    type Error = Error;
+
+    fn seek_first(&mut self) -> Result<()> {
+        self.0.seek_first()
+    }
+
+    fn seek_last(&mut self) -> Result<()> {
+        self.0.seek_last()
+    }
+
+    fn seek(&mut self, key: &[u8]) -> Result<()> {
+        self.0.seek(key)
+    }
+
+    fn seek_for_prev(&mut self, key: &[u8]) -> Result<()> {
+        self.0.seek_for_prev(key)
+    }
+
+    #[inline]
+    fn next(&mut self) -> Result<()> {
+        self.0.next()
+    }
+
+    #[inline]
+    fn prev(&mut self) -> Result<()> {
+        self.0.prev()
+    }
+
+    #[inline]
+    fn key(&self) -> Option<&[u8]> {
+        self.0.key()
+    }
+
+    #[inline]
+    fn value(&self) -> Option<&[u8]> {
+        self.0.entry().and_then(Entry::value)
+    }
+
+    fn key_bytes(&self) -> Option<Bytes> {
+        self.0.key_bytes()
+    }
+
+    fn value_bytes(&self) -> Option<Bytes> {
+        self.0.value_bytes()
+    }
+
+    fn steps_below(&self, limit: &[u8]) -> usize {
+        steps(&self.0, limit, true)
+    }
+
+    fn steps_above(&self, limit: &[u8]) -> usize {
+        steps(&self.0, limit, false)
+    }
+}
+
+/// The entries left in the cursor's block, if the whole rest of the block is on this side of
+/// `limit`.
+fn steps(cursor: &RunCursor<RunBlocks>, limit: &[u8], forward: bool) -> usize {
+    let Some((block, position)) = cursor.block() else {
+        return 0;
+    };
+    let last = block.len().saturating_sub(1);
+    if forward && block.key(last) < limit {
+        last - position
+    } else if !forward && block.key(0) > limit {
+        position
+    } else {
+        0
+    }
+}
+
+impl Cursor for Source {
+    type Error = Error;
+
+    fn seek_first(&mut self) -> Result<()> {
+        match self {
+            Self::Memtable(cursor) => {
+                cursor.seek_first();
+                Ok(())
+            }
+            Self::Level(cursor) => cursor.seek_first(),
+        }
+    }
+
+    fn seek_last(&mut self) -> Result<()> {
+        match self {
+            Self::Memtable(cursor) => {
+                cursor.seek_last();
+                Ok(())
+            }
+            Self::Level(cursor) => cursor.seek_last(),
+        }
+    }
+
+    fn seek(&mut self, key: &[u8]) -> Result<()> {
+        match self {
+            Self::Memtable(cursor) => {
+                cursor.seek(key);
+                Ok(())
+            }
+            Self::Level(cursor) => cursor.seek(key),
+        }
+    }
+
+    fn seek_for_prev(&mut self, key: &[u8]) -> Result<()> {
+        match self {
+            Self::Memtable(cursor) => {
+                cursor.seek_for_prev(key);
+                Ok(())
+            }
+            Self::Level(cursor) => cursor.seek_for_prev(key),
+        }
+    }
+
+    #[inline]
+    fn next(&mut self) -> Result<()> {
+        match self {
+            Self::Memtable(cursor) => {
+                cursor.next();
+                Ok(())
+            }
+            Self::Level(cursor) => cursor.next(),
+        }
+    }
+
+    #[inline]
+    fn prev(&mut self) -> Result<()> {
+        match self {
+            Self::Memtable(cursor) => {
+                cursor.prev();
+                Ok(())
+            }
+            Self::Level(cursor) => cursor.prev(),
+        }
+    }
+
+    #[inline]
+    fn key(&self) -> Option<&[u8]> {
+        match self {
+            Self::Memtable(cursor) => cursor.key(),
+            Self::Level(cursor) => cursor.key(),
+        }
+    }
+
+    #[inline]
+    fn value(&self) -> Option<&[u8]> {
+        match self {
+            Self::Memtable(cursor) => cursor.value(),
+            Self::Level(cursor) => cursor.value(),
+        }
+    }
+
+    fn key_bytes(&self) -> Option<Bytes> {
+        match self {
+            Self::Memtable(cursor) => cursor.key().is_some().then(|| cursor.key_bytes()),
+            Self::Level(cursor) => cursor.key_bytes(),
+        }
+    }
+
+    fn value_bytes(&self) -> Option<Bytes> {
+        match self {
+            Self::Memtable(cursor) => cursor.value_bytes(),
+            Self::Level(cursor) => cursor.value_bytes(),
+        }
+    }
+
+    fn steps_below(&self, limit: &[u8]) -> usize {
+        match self {
+            Self::Memtable(_) => 0,
+            Self::Level(cursor) => cursor.steps_below(limit),
+        }
+    }
+
+    fn steps_above(&self, limit: &[u8]) -> usize {
+        match self {
+            Self::Memtable(_) => 0,
+            Self::Level(cursor) => cursor.steps_above(limit),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What a store is made of and what it has done, as a typed tree that also prints.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::engine::Engine;
+
+/// What an engine counts as it goes; see [`Stats`] for what each means.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) user_bytes: AtomicU64,
+    pub(crate) log_bytes: AtomicU64,
+    pub(crate) log_syncs: AtomicU64,
+    pub(crate) flushes: AtomicU64,
+    pub(crate) flushed_bytes: AtomicU64,
+    pub(crate) compactions: AtomicU64,
+    pub(crate) compacted_bytes: AtomicU64,
+    pub(crate) stalls: AtomicU64,
+    pub(crate) stalled_nanos: AtomicU64,
+}
+
+/// A level of the tree; level 0 first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LevelStats {
+    /// The number of runs.
+    pub runs: usize,
+    /// The length of their files in bytes.
+    pub bytes: u64,
+    /// Their entries, tombstones included.
+    pub entries: u64,
+    /// Their tombstones.
+    pub tombstones: u64,
+}
+
+/// What a store holds, and what it has done since it was opened.
+///
+/// The parts are read one after another, not at one moment. `Display` prints the tree.
+///
+/// # Examples
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// let store = lsm_db::Lsm::open(dir.path())?;
+/// store.put("key", "value")?;
+/// store.flush()?;
+/// let stats = store.stats();
+/// assert_eq!(stats.flushes, 1);
+/// assert_eq!(stats.levels.iter().map(|level| level.entries).sum::<u64>(), 1);
+/// println!("{stats}");
+/// # Ok::<(), lsm_db::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The levels, from level 0 to the deepest that holds anything.
+    pub levels: Vec<LevelStats>,
+    /// Bytes of memory held by the memtable that takes writes.
+    pub memtable_bytes: u64,
+    /// Memtables that wait for their flush.
+    pub sealed_memtables: usize,
+    /// Bytes of memory they hold.
+    pub sealed_bytes: u64,
+    /// Bytes of memory held by the indexes of runs that were read.
+    pub index_bytes: u64,
+    /// Bytes of keys and values that were written by the caller.
+    pub user_bytes: u64,
+    /// Bytes appended to the log.
+    pub log_bytes: u64,
+    /// Groups for which the log was synced.
+    pub log_syncs: u64,
+    /// Memtables flushed, and the bytes of their runs.
+    pub flushes: u64,
+    /// Bytes written by flushes.
+    pub flushed_bytes: u64,
+    /// Merges done; moves, which write nothing, are not counted.
+    pub compactions: u64,
+    /// Bytes written by merges.
+    pub compacted_bytes: u64,
+    /// Data blocks read from files.
+    pub blocks_read: u64,
+    /// Bytes that compaction has still to move before the tree has its shape.
+    pub compaction_debt_bytes: u64,
+    /// Writes that were slowed down.
+    pub stalls: u64,
+    /// The time they waited, together.
+    pub stalled: Duration,
+    /// Files unlinked after their last reader.
+    pub files_unlinked: u64,
+    /// Runs found damaged by a compaction, which works around them.
+    pub runs_set_aside: usize,
+    /// Times that background work failed.
+    pub background_failures: u64,
+    /// What it failed with, while it is retrying or after it gave up.
+    pub background_error: Option<String>,
+    /// Whether writing has stopped until the store is reopened.
+    pub poisoned: bool,
+}
+
+impl Stats {
+    /// Bytes written to files ÷ bytes written by the caller; 0 before the first write.
+    #[must_use]
+    pub fn write_amplification(&self) -> f64 {
+        let written = self.log_bytes + self.flushed_bytes + self.compacted_bytes;
+        if self.user_bytes == 0 {
+            return 0.0;
+        }
+        written as f64 / self.user_bytes as f64
+    }
+}
+
+impl Engine {
+    pub(crate) fn stats(&self) -> Stats {
+        let view = self.view();
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.counters;
+        let levels = view.tree.version.levels().iter().map(|level| LevelStats {
+            runs: level.len(),
+            bytes: level.bytes(),
+            entries: level.entry_count(),
+            tombstones: level.tombstone_count(),
+        });
+        let mut levels: Vec<_> = levels.collect();
+        while levels.last().is_some_and(|level| level.runs == 0) {
+            levels.pop();
+        }
+        let indexes = view.tree.runs().map(|run| run.index_memory_bytes() as u64);
+        Stats {
+            levels,
+            memtable_bytes: view.active.bytes(),
+            sealed_memtables: view.sealed.len(),
+            sealed_bytes: view.sealed_bytes(),
+            index_bytes: indexes.sum(),
+            user_bytes: load(&counters.user_bytes),
+            log_bytes: load(&counters.log_bytes),
+            log_syncs: load(&counters.log_syncs),
+            flushes: load(&counters.flushes),
+            flushed_bytes: load(&counters.flushed_bytes),
+            compactions: load(&counters.compactions),
+            compacted_bytes: load(&counters.compacted_bytes),
+            blocks_read: load(&self.run_context.blocks_read),
+            compaction_debt_bytes: self.debt_bytes(),
+            stalls: load(&counters.stalls),
+            stalled: Duration::from_nanos(load(&counters.stalled_nanos)),
+            files_unlinked: self.reaper.unlinked_count(),
+            runs_set_aside: self.set_aside.len(),
+            background_failures: self.health.background_failure_count(),
+            background_error: self.health.latest().map(|error| error.in_full()),
+            poisoned: self.health.is_poisoned(),
+        }
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MIB: f64 = 1024.0 * 1024.0;
+        let mib = |bytes: u64| bytes as f64 / MIB;
+        writeln!(
+            f,
+            "memory  {:>9.1} MiB in the memtable, {} sealed with {:.1} MiB, indexes {:.1} MiB",
+            mib(self.memtable_bytes),
+            self.sealed_memtables,
+            mib(self.sealed_bytes),
+            mib(self.index_bytes),
+        )?;
+        for (number, level) in self.levels.iter().enumerate() {
+            writeln!(
+                f,
+                "L{number}      {:>9.1} MiB in {} runs, {} entries, {} of them tombstones",
+                mib(level.bytes),
+                level.runs,
+                level.entries,
+                level.tombstones,
+            )?;
+        }
+        writeln!(
+            f,
+            "written {:>9.1} MiB by the caller, {:.1} to the log, {:.1} by {} flushes, {:.1} by {} merges",
+            mib(self.user_bytes),
+            mib(self.log_bytes),
+            mib(self.flushed_bytes),
+            self.flushes,
+            mib(self.compacted_bytes),
+            self.compactions,
+        )?;
+        write!(
+            f,
+            "stalls  {} for {:.1?}; compaction debt {:.1} MiB",
+            self.stalls,
+            self.stalled,
+            mib(self.compaction_debt_bytes),
+        )?;
+        if let Some(error) = &self.background_error {
+            write!(
+                f,
+                "\ntrouble {} times, the latest: {error}",
+                self.background_failures
+            )?;
+        }
+        Ok(())
+    }
+}

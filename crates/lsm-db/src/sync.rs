@@ -1,0 +1,10 @@
+//! One line around `std::sync::Mutex`: a lock whose holder panicked is taken all the same.
+//!
+//! What a panic leaves half done is dealt with where the panic is caught (the store is poisoned),
+//! not by every later lock.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub(crate) fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,431 @@
+//! The state of the simulated disk: inodes, names that lead to them, locks and room.
+//!
+//! Called by `SimFs` and its handles, always under the one lock. Files and directories are inodes,
+//! apart from their names: a file may have several names, or none and be open still.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Component, Path};
+
+use super::dir_node::{DirEdit, DirNode};
+use super::file_node::FileNode;
+use crate::EntryKind;
+
+/// A file or a directory, whatever it is called. Never reused on one disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct InodeId(u64);
+
+const ROOT: InodeId = InodeId(0);
+
+#[derive(Debug, Clone)]
+pub(super) enum Inode {
+    File(FileNode),
+    Dir(DirNode),
+}
+
+/// Everything, as of now.
+#[derive(Debug, Clone)]
+pub(super) struct Disk {
+    inodes: BTreeMap<InodeId, Inode>,
+    /// Files without a live name or handle, kept while a crash could bring a name back.
+    orphans: BTreeSet<InodeId>,
+    locked: BTreeSet<InodeId>,
+    next_inode: u64,
+    next_sequence: u64,
+    pub(super) capacity_bytes: Option<u64>,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        let root = Inode::Dir(DirNode::default());
+        Self::settled(BTreeMap::from([(ROOT, root)]), 1, None)
+    }
+}
+
+impl Disk {
+    /// A disk on which nothing is open, locked or pending.
+    fn settled(
+        inodes: BTreeMap<InodeId, Inode>,
+        next_inode: u64,
+        capacity_bytes: Option<u64>,
+    ) -> Self {
+        Self {
+            inodes,
+            orphans: BTreeSet::new(),
+            locked: BTreeSet::new(),
+            next_inode,
+            next_sequence: 0,
+            capacity_bytes,
+        }
+    }
+
+    /// A new disk that holds what `rebuild` makes of this one's inodes, as far as the names that it
+    /// gives lead to them.
+    pub(super) fn rebuilt(&self, mut rebuild: impl FnMut(&Inode) -> Inode) -> Self {
+        // In order of the numbers, so that what `rebuild` draws at random does not depend on which
+        // names survive.
+        let mut rebuilt: BTreeMap<InodeId, Inode> = self
+            .inodes
+            .iter()
+            .map(|(&id, inode)| (id, rebuild(inode)))
+            .collect();
+        let mut links: BTreeMap<InodeId, usize> = BTreeMap::new();
+        let mut reached = BTreeMap::new();
+        let mut next = vec![ROOT];
+        while let Some(id) = next.pop() {
+            *links.entry(id).or_default() += 1;
+            if let Some(inode) = rebuilt.remove(&id) {
+                if let Inode::Dir(dir) = &inode {
+                    next.extend(dir.durable().values());
+                }
+                reached.insert(id, inode);
+            }
+        }
+        for (id, inode) in &mut reached {
+            if let Inode::File(file) = inode {
+                file.links = links.get(id).copied().unwrap_or_default();
+            }
+        }
+        Self::settled(reached, self.next_inode, self.capacity_bytes)
+    }
+
+    /// This disk as the next process finds it: nothing open, nothing locked, all else unchanged.
+    pub(super) fn after_kill(&self) -> Self {
+        let mut disk = self.clone();
+        disk.locked.clear();
+        for (&id, inode) in &mut disk.inodes {
+            if let Inode::File(file) = inode {
+                file.handles = 0;
+                if file.links == 0 {
+                    disk.orphans.insert(id);
+                }
+            }
+        }
+        disk.drop_unreachable();
+        disk
+    }
+
+    pub(super) fn inodes(&self) -> impl Iterator<Item = &Inode> {
+        self.inodes.values()
+    }
+
+    // Names ------------------------------------------------------------------------------------
+
+    /// What `path` leads to.
+    pub(super) fn resolve(&self, path: &Path) -> io::Result<InodeId> {
+        let mut trail = vec![ROOT];
+        for component in path.components() {
+            match component {
+                Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
+                Component::ParentDir => {
+                    if trail.len() > 1 {
+                        trail.pop();
+                    }
+                }
+                Component::Normal(name) => {
+                    let here = trail.last().copied().unwrap_or(ROOT);
+                    let found = self.dir(here)?.get(name).ok_or(io::ErrorKind::NotFound)?;
+                    trail.push(found);
+                }
+            }
+        }
+        Ok(trail.last().copied().unwrap_or(ROOT))
+    }
+
+    /// The directory that `path` lies in, and its name there.
+    fn resolve_name(&self, path: &Path) -> io::Result<(InodeId, OsString)> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let dir = self.resolve(parent)?;
+        self.dir(dir)?;
+        Ok((dir, name.to_os_string()))
+    }
+
+    /// Like [`resolve_name`](Self::resolve_name), for a name that must be free.
+    fn resolve_free_name(&self, path: &Path) -> io::Result<(InodeId, OsString)> {
+        let (dir, name) = match self.resolve_name(path) {
+            // The root, or something that ends in `..`: both exist or lead to nothing.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                self.resolve(path)?;
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            found => found?,
+        };
+        match self.dir(dir)?.get(&name) {
+            Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            None => Ok((dir, name)),
+        }
+    }
+
+    pub(super) fn create_file(&mut self, path: &Path) -> io::Result<InodeId> {
+        let (dir, name) = self.resolve_free_name(path)?;
+        let inode = self.add_inode(Inode::File(FileNode::with_one_name()));
+        self.change_dir(dir, DirEdit::Add { name, inode })?;
+        Ok(inode)
+    }
+
+    pub(super) fn create_dir(&mut self, path: &Path) -> io::Result<()> {
+        let (dir, name) = self.resolve_free_name(path)?;
+        let inode = self.add_inode(Inode::Dir(DirNode::default()));
+        self.change_dir(dir, DirEdit::Add { name, inode })
+    }
+
+    pub(super) fn hard_link(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let inode = self.resolve(from)?;
+        self.file(inode)?;
+        let (dir, name) = self.resolve_free_name(to)?;
+        self.change_dir(dir, DirEdit::Add { name, inode })?;
+        self.file_mut(inode)?.links += 1;
+        Ok(())
+    }
+
+    pub(super) fn remove_file(&mut self, path: &Path) -> io::Result<()> {
+        let inode = self.resolve(path)?;
+        self.file(inode)?;
+        let (dir, name) = self.resolve_name(path)?;
+        self.change_dir(dir, DirEdit::Remove { name, inode })?;
+        self.drop_link(inode)
+    }
+
+    pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let inode = self.resolve(from)?;
+        self.file(inode)?;
+        let (from_dir, from_name) = self.resolve_name(from)?;
+        let (to_dir, to_name) = self.resolve_name(to)?;
+        let replaced = self.dir(to_dir)?.get(&to_name);
+        if let Some(replaced) = replaced {
+            self.file(replaced)?;
+            if replaced == inode {
+                // Two names of one file: POSIX wants both to stay.
+                return Ok(());
+            }
+        }
+        if from_dir == to_dir {
+            let edit = DirEdit::Rename {
+                from: from_name,
+                to: to_name,
+                inode,
+            };
+            self.change_dir(from_dir, edit)?;
+        } else {
+            // Each directory is synced on its own, so a crash may find either half.
+            self.change_dir(
+                to_dir,
+                DirEdit::Add {
+                    name: to_name,
+                    inode,
+                },
+            )?;
+            self.change_dir(
+                from_dir,
+                DirEdit::Remove {
+                    name: from_name,
+                    inode,
+                },
+            )?;
+        }
+        replaced.map_or(Ok(()), |replaced| self.drop_link(replaced))
+    }
+
+    pub(super) fn sync_dir(&mut self, dir: InodeId) -> io::Result<()> {
+        self.dir_mut(dir)?.sync();
+        self.drop_unreachable();
+        Ok(())
+    }
+
+    /// Takes the lock on the file at `path`, creating it if need be; counts as a handle.
+    pub(super) fn lock_file(&mut self, path: &Path) -> io::Result<InodeId> {
+        let inode = match self.resolve(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.create_file(path)?,
+            found => found?,
+        };
+        self.file(inode)?;
+        if !self.locked.insert(inode) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.acquire(inode);
+        Ok(inode)
+    }
+
+    pub(super) fn unlock(&mut self, inode: InodeId) {
+        self.locked.remove(&inode);
+        self.release(inode);
+    }
+
+    // Inodes -----------------------------------------------------------------------------------
+
+    pub(super) fn kind(&self, inode: InodeId) -> EntryKind {
+        match self.inodes.get(&inode) {
+            Some(Inode::Dir(_)) => EntryKind::Directory,
+            Some(Inode::File(_)) | None => EntryKind::File,
+        }
+    }
+
+    pub(super) fn file(&self, inode: InodeId) -> io::Result<&FileNode> {
+        match self.inodes.get(&inode) {
+            Some(Inode::File(file)) => Ok(file),
+            Some(Inode::Dir(_)) => Err(io::ErrorKind::IsADirectory.into()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn file_mut(&mut self, inode: InodeId) -> io::Result<&mut FileNode> {
+        match self.inodes.get_mut(&inode) {
+            Some(Inode::File(file)) => Ok(file),
+            Some(Inode::Dir(_)) => Err(io::ErrorKind::IsADirectory.into()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    pub(super) fn dir(&self, inode: InodeId) -> io::Result<&DirNode> {
+        match self.inodes.get(&inode) {
+            Some(Inode::Dir(dir)) => Ok(dir),
+            Some(Inode::File(_)) => Err(io::ErrorKind::NotADirectory.into()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn dir_mut(&mut self, inode: InodeId) -> io::Result<&mut DirNode> {
+        match self.inodes.get_mut(&inode) {
+            Some(Inode::Dir(dir)) => Ok(dir),
+            Some(Inode::File(_)) => Err(io::ErrorKind::NotADirectory.into()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn add_inode(&mut self, inode: Inode) -> InodeId {
+        let id = InodeId(self.next_inode);
+        self.next_inode += 1;
+        self.inodes.insert(id, inode);
+        id
+    }
+
+    fn next_sequence(&mut self) -> u64 {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        sequence
+    }
+
+    fn change_dir(&mut self, dir: InodeId, edit: DirEdit) -> io::Result<()> {
+        let sequence = self.next_sequence();
+        self.dir_mut(dir)?.change(sequence, edit);
+        Ok(())
+    }
+
+    /// Counts a handle on a file.
+    pub(super) fn acquire(&mut self, inode: InodeId) {
+        if let Ok(file) = self.file_mut(inode) {
+            file.handles += 1;
+        }
+    }
+
+    /// Gives a handle back.
+    pub(super) fn release(&mut self, inode: InodeId) {
+        if let Ok(file) = self.file_mut(inode) {
+            file.handles -= 1;
+            if file.links == 0 && file.handles == 0 {
+                self.orphans.insert(inode);
+                self.drop_unreachable();
+            }
+        }
+    }
+
+    fn drop_link(&mut self, inode: InodeId) -> io::Result<()> {
+        let file = self.file_mut(inode)?;
+        file.links -= 1;
+        if file.links == 0 && file.handles == 0 {
+            self.orphans.insert(inode);
+        }
+        Ok(())
+    }
+
+    /// Forgets orphans that no crash could bring back.
+    fn drop_unreachable(&mut self) {
+        let mut orphans = std::mem::take(&mut self.orphans);
+        orphans.retain(|&orphan| {
+            let reachable = self.inodes.values().any(|inode| match inode {
+                Inode::Dir(dir) => dir.may_name(orphan),
+                Inode::File(_) => false,
+            });
+            if !reachable {
+                self.inodes.remove(&orphan);
+            }
+            reachable
+        });
+        self.orphans = orphans;
+    }
+
+    // Bytes ------------------------------------------------------------------------------------
+
+    pub(super) fn used_bytes(&self) -> u64 {
+        self.inodes.values().fold(0, |sum, inode| match inode {
+            Inode::File(file) if file.links > 0 || file.handles > 0 => {
+                sum.saturating_add(file.live_len())
+            }
+            Inode::File(_) | Inode::Dir(_) => sum,
+        })
+    }
+
+    /// How many more bytes files may grow by.
+    fn free_bytes(&self) -> u64 {
+        let capacity = self.capacity_bytes;
+        capacity.map_or(u64::MAX, |capacity| {
+            capacity.saturating_sub(self.used_bytes())
+        })
+    }
+
+    /// Writes `bytes`, or as many as there is room for, and returns how many.
+    pub(super) fn write(&mut self, inode: InodeId, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let len = self.file(inode)?.live_len();
+        let room = len.saturating_sub(offset).saturating_add(self.free_bytes());
+        // No file is longer than a u64 can say.
+        let room = room.min(u64::MAX - offset);
+        let fits = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
+        let part = bytes.get(..fits).unwrap_or_default();
+        if part.is_empty() {
+            return if bytes.is_empty() {
+                Ok(0)
+            } else {
+                Err(io::ErrorKind::StorageFull.into())
+            };
+        }
+        let sequence = self.next_sequence();
+        self.file_mut(inode)?.write(sequence, part, offset);
+        Ok(fits)
+    }
+
+    pub(super) fn grow(&mut self, inode: InodeId, len: u64) -> io::Result<()> {
+        let more = len.saturating_sub(self.file(inode)?.live_len());
+        if more > self.free_bytes() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        if more > 0 {
+            let sequence = self.next_sequence();
+            self.file_mut(inode)?.grow(sequence, len);
+        }
+        Ok(())
+    }
+
+    pub(super) fn cut(&mut self, inode: InodeId, len: u64) -> io::Result<()> {
+        if len < self.file(inode)?.live_len() {
+            let sequence = self.next_sequence();
+            self.file_mut(inode)?.cut(sequence, len);
+        }
+        Ok(())
+    }
+
+    pub(super) fn sync_file(&mut self, inode: InodeId) -> io::Result<()> {
+        self.file_mut(inode)?.sync();
+        Ok(())
+    }
+
+    pub(super) fn fail_sync(&mut self, inode: InodeId) {
+        match self.inodes.get_mut(&inode) {
+            Some(Inode::File(file)) => file.fail_sync(),
+            Some(Inode::Dir(dir)) => dir.fail_sync(),
+            None => {}
+        }
+    }
+}

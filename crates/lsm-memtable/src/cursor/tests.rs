@@ -1,0 +1,346 @@
+//! Cursors against a sorted model, in both directions, beside later writes.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use quickcheck::{Arbitrary, Gen, QuickCheck};
+
+use super::*;
+
+fn numbered(count: u32) -> Arc<Memtable> {
+    let memtable = Arc::new(Memtable::new());
+    for number in 0..count {
+        let key = Bytes::copy_from_slice(&number.to_be_bytes());
+        memtable.insert(1 + u64::from(number), key, Some(Bytes::from_static(b"v")));
+    }
+    memtable
+}
+
+fn number(cursor: &MemtableCursor) -> Option<u32> {
+    cursor
+        .key()
+        .map(|key| u32::from_be_bytes(key.try_into().unwrap()))
+}
+
+#[test]
+fn an_unpositioned_cursor_shows_nothing_and_stays_where_it_is() {
+    let memtable = numbered(3);
+    let mut cursor = memtable.cursor(u64::MAX);
+    let assert_unpositioned = |cursor: &MemtableCursor| {
+        assert_eq!(
+            (cursor.key(), cursor.value(), cursor.seqno()),
+            (None, None, 0)
+        );
+        assert_eq!(
+            (cursor.key_bytes(), cursor.value_bytes()),
+            (Bytes::new(), None)
+        );
+    };
+    assert_unpositioned(&cursor);
+    cursor.next();
+    assert_unpositioned(&cursor);
+    cursor.prev();
+    assert_unpositioned(&cursor);
+
+    cursor.seek_last();
+    cursor.next();
+    assert_unpositioned(&cursor);
+    cursor.prev();
+    assert_unpositioned(&cursor);
+
+    cursor.seek_first();
+    cursor.prev();
+    assert_unpositioned(&cursor);
+    cursor.seek_first();
+    assert_eq!(number(&cursor), Some(0));
+}
+
+#[test]
+fn an_empty_memtable_has_no_position() {
+    let memtable = Arc::new(Memtable::new());
+    let mut cursor = memtable.cursor(u64::MAX);
+    let seeks: [fn(&mut MemtableCursor); 4] = [
+        MemtableCursor::seek_first,
+        MemtableCursor::seek_last,
+        |cursor| cursor.seek(b"k"),
+        |cursor| cursor.seek_for_prev(b"k"),
+    ];
+    for seek in seeks {
+        seek(&mut cursor);
+        assert_eq!(cursor.key(), None);
+    }
+}
+
+#[test]
+fn a_cursor_turns_round_anywhere() {
+    let memtable = numbered(600);
+    let mut cursor = memtable.cursor(u64::MAX);
+    cursor.seek_first();
+    for turn in 0..590 {
+        assert_eq!(number(&cursor), Some(turn));
+        cursor.next();
+        cursor.prev();
+        assert_eq!(number(&cursor), Some(turn), "forward, back");
+        cursor.next();
+    }
+    cursor.seek_last();
+    for turn in (10..600).rev() {
+        assert_eq!(number(&cursor), Some(turn));
+        cursor.prev();
+        cursor.next();
+        assert_eq!(number(&cursor), Some(turn), "back, forward");
+        cursor.prev();
+    }
+}
+
+#[test]
+fn a_cursor_keeps_its_memtable_alive() {
+    let memtable = numbered(300);
+    let mut cursor = memtable.cursor(u64::MAX);
+    drop(memtable);
+    cursor.seek_first();
+    let mut count = 0;
+    while cursor.key().is_some() {
+        count += 1;
+        cursor.next();
+    }
+    assert_eq!(count, 300);
+}
+
+#[test]
+fn a_cursor_sees_tombstones() {
+    let memtable = Arc::new(Memtable::new());
+    memtable.insert(1, Bytes::from_static(b"k"), Some(Bytes::new()));
+    memtable.insert(2, Bytes::from_static(b"k"), None);
+    let mut cursor = memtable.cursor(2);
+    cursor.seek(b"k");
+    assert_eq!(
+        (cursor.key(), cursor.value(), cursor.seqno()),
+        (Some(&b"k"[..]), None, 2)
+    );
+    let mut older = memtable.cursor(1);
+    older.seek(b"k");
+    assert_eq!(
+        older.value(),
+        Some(&b""[..]),
+        "an empty value is not a tombstone"
+    );
+}
+
+#[test]
+fn windows_grow_in_one_direction_and_start_small_at_a_turn() {
+    let memtable = numbered(2_000);
+    let mut cursor = memtable.cursor(u64::MAX);
+    cursor.seek_first();
+    assert_eq!(cursor.window.len(), WINDOW_FIRST_FORWARD);
+    for _ in 0..1_000 {
+        cursor.next();
+    }
+    assert_eq!(cursor.window.len(), WINDOW_MAX);
+    while cursor.index > 0 {
+        cursor.prev();
+    }
+    cursor.prev();
+    assert_eq!(cursor.window.len(), WINDOW_FIRST_BACKWARD);
+    cursor.next();
+    assert_eq!(cursor.window.len(), WINDOW_FIRST_FORWARD);
+    cursor.seek(b"");
+    assert_eq!(cursor.window.len(), WINDOW_FIRST_FORWARD);
+}
+
+/// A key out of few hundred, with long common prefixes and zeros among them.
+#[derive(Clone, Debug, PartialEq)]
+struct Key(Vec<u8>);
+
+impl Arbitrary for Key {
+    fn arbitrary(g: &mut Gen) -> Self {
+        let prefixes = [&b""[..], b"\0", b"prefix", b"a long prefix/"];
+        let prefix = *g.choose(&prefixes).unwrap();
+        let mut key = prefix.to_vec();
+        for _ in 0..u8::arbitrary(g) % 3 {
+            key.push(u8::arbitrary(g) % 12);
+        }
+        Self(key)
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put {
+        key: Key,
+        value: Option<u8>,
+        same_seqno: bool,
+    },
+    Open {
+        back: u8,
+    },
+    SeekFirst,
+    SeekLast,
+    Seek(Key),
+    SeekForPrev(Key),
+    Next(u8),
+    Prev(u8),
+    Get(Key),
+}
+
+impl Arbitrary for Step {
+    fn arbitrary(g: &mut Gen) -> Self {
+        match u8::arbitrary(g) % 32 {
+            0..20 => Step::Put {
+                key: Key::arbitrary(g),
+                value: Option::arbitrary(g),
+                same_seqno: u8::arbitrary(g).is_multiple_of(4),
+            },
+            20 => Step::Open {
+                back: u8::arbitrary(g),
+            },
+            21 => Step::SeekFirst,
+            22 => Step::SeekLast,
+            23 => Step::Seek(Key::arbitrary(g)),
+            24 => Step::SeekForPrev(Key::arbitrary(g)),
+            25..28 => Step::Next(u8::arbitrary(g) % 100),
+            28..31 => Step::Prev(u8::arbitrary(g) % 100),
+            _ => Step::Get(Key::arbitrary(g)),
+        }
+    }
+}
+
+type Versions = BTreeMap<(Vec<u8>, Reverse<u64>), Option<Vec<u8>>>;
+type Visible = Vec<(Vec<u8>, u64, Option<Vec<u8>>)>;
+
+/// The newest version at or below `seqno` of each key, ascending.
+fn visible_at(versions: &Versions, seqno: u64) -> Visible {
+    let mut visible = Visible::new();
+    for ((key, Reverse(version)), value) in versions {
+        let newer_seen = visible.last().is_some_and(|(last, ..)| last == key);
+        if *version <= seqno && !newer_seen {
+            visible.push((key.clone(), *version, value.clone()));
+        }
+    }
+    visible
+}
+
+/// A memtable and a cursor of it, each beside its model.
+struct Pair {
+    memtable: Arc<Memtable>,
+    versions: Versions,
+    seqno: u64,
+    cursor: MemtableCursor,
+    visible: Visible,
+    position: Option<usize>,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let memtable = Arc::new(Memtable::new());
+        Self {
+            cursor: memtable.cursor(0),
+            memtable,
+            versions: Versions::new(),
+            seqno: 0,
+            visible: Visible::new(),
+            position: None,
+        }
+    }
+
+    fn apply(&mut self, step: &Step) {
+        match step {
+            Step::Put {
+                key,
+                value,
+                same_seqno,
+            } => {
+                // A seqno that a cursor may be reading at is published: it takes no more entries.
+                if !same_seqno || self.cursor.seqno >= self.seqno {
+                    self.seqno += 1;
+                }
+                let value = value.map(|value| vec![value; usize::from(value % 5)]);
+                self.memtable.insert(
+                    self.seqno,
+                    Bytes::from(key.0.clone()),
+                    value.clone().map(Bytes::from),
+                );
+                self.versions
+                    .insert((key.0.clone(), Reverse(self.seqno)), value);
+            }
+            Step::Open { back } => {
+                let seqno = self.seqno.saturating_sub(u64::from(*back) / 4);
+                self.cursor = self.memtable.cursor(seqno);
+                self.visible = visible_at(&self.versions, seqno);
+                self.position = None;
+            }
+            Step::SeekFirst => {
+                self.cursor.seek_first();
+                self.position = (!self.visible.is_empty()).then_some(0);
+            }
+            Step::SeekLast => {
+                self.cursor.seek_last();
+                self.position = self.visible.len().checked_sub(1);
+            }
+            Step::Seek(key) => {
+                self.cursor.seek(&key.0);
+                let at = self.visible.partition_point(|(other, ..)| *other < key.0);
+                self.position = (at < self.visible.len()).then_some(at);
+            }
+            Step::SeekForPrev(key) => {
+                self.cursor.seek_for_prev(&key.0);
+                let at = self.visible.partition_point(|(other, ..)| *other <= key.0);
+                self.position = at.checked_sub(1);
+            }
+            Step::Next(count) => {
+                for _ in 0..*count {
+                    self.cursor.next();
+                    let at = self.position.map(|at| at + 1);
+                    self.position = at.filter(|at| *at < self.visible.len());
+                    self.check();
+                }
+            }
+            Step::Prev(count) => {
+                for _ in 0..*count {
+                    self.cursor.prev();
+                    self.position = self.position.and_then(|at| at.checked_sub(1));
+                    self.check();
+                }
+            }
+            Step::Get(key) => {
+                let found = self.memtable.get(&key.0, self.cursor.seqno);
+                let expected = self.visible.iter().find(|(other, ..)| *other == key.0);
+                assert_eq!(
+                    found.map(|found| (found.seqno, found.value.map(Vec::from))),
+                    expected.map(|(_, seqno, value)| (*seqno, value.clone())),
+                );
+            }
+        }
+        self.check();
+    }
+
+    fn check(&self) {
+        let expected = self.position.map(|at| &self.visible[at]);
+        assert_eq!(self.cursor.key(), expected.map(|(key, ..)| &key[..]));
+        assert_eq!(
+            self.cursor.seqno(),
+            expected.map_or(0, |(_, seqno, _)| *seqno)
+        );
+        assert_eq!(
+            self.cursor.value(),
+            expected.and_then(|(_, _, value)| value.as_deref())
+        );
+        assert_eq!(self.memtable.entry_count(), self.versions.len() as u64);
+    }
+}
+
+#[test]
+fn a_cursor_and_get_agree_with_a_sorted_model_at_every_snapshot() {
+    fn property(steps: Vec<Step>) -> bool {
+        let mut pair = Pair::new();
+        for step in &steps {
+            pair.apply(step);
+        }
+        true
+    }
+    QuickCheck::new()
+        .rng(Gen::new(1_500))
+        .tests(400)
+        .max_tests(400)
+        .quickcheck(property as fn(Vec<Step>) -> bool);
+}

@@ -1,0 +1,294 @@
+//! Point reads, counters, lifetime, and readers beside a writer.
+
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+use super::*;
+
+fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+fn put(memtable: &Memtable, seqno: u64, key: &str, value: &str) {
+    memtable.insert(seqno, bytes(key), Some(bytes(value)));
+}
+
+fn value_at(memtable: &Memtable, key: &str, seqno: u64) -> Option<(u64, Option<String>)> {
+    let found = memtable.get(key.as_bytes(), seqno)?;
+    let text = |value: Bytes| String::from_utf8(value.to_vec()).unwrap();
+    Some((found.seqno, found.value.map(text)))
+}
+
+#[test]
+fn get_finds_the_newest_version_at_or_below_the_seqno() {
+    let memtable = Memtable::new();
+    put(&memtable, 3, "k", "three");
+    put(&memtable, 7, "k", "seven");
+    assert_eq!(value_at(&memtable, "k", 2), None);
+    assert_eq!(value_at(&memtable, "k", 3), Some((3, Some("three".into()))));
+    assert_eq!(value_at(&memtable, "k", 6), Some((3, Some("three".into()))));
+    assert_eq!(value_at(&memtable, "k", 7), Some((7, Some("seven".into()))));
+    assert_eq!(
+        value_at(&memtable, "k", u64::MAX),
+        Some((7, Some("seven".into())))
+    );
+}
+
+#[test]
+fn get_does_not_mistake_a_neighbour_for_the_key() {
+    let memtable = Memtable::new();
+    put(&memtable, 1, "abcdefgh", "shorter");
+    put(&memtable, 1, "abcdefghij", "longer");
+    for absent in ["", "a", "abcdefg", "abcdefghi", "abcdefghijk", "b"] {
+        assert_eq!(value_at(&memtable, absent, 9), None, "{absent}");
+    }
+}
+
+#[test]
+fn a_tombstone_is_found_and_hides_older_versions() {
+    let memtable = Memtable::new();
+    put(&memtable, 1, "k", "v");
+    memtable.insert(2, bytes("k"), None);
+    assert_eq!(value_at(&memtable, "k", 2), Some((2, None)));
+    assert_eq!(value_at(&memtable, "k", 1), Some((1, Some("v".into()))));
+}
+
+#[test]
+fn the_extremes_of_keys_and_seqnos_are_ordinary() {
+    let memtable = Arc::new(Memtable::new());
+    put(&memtable, 0, "", "first");
+    put(&memtable, u64::MAX, "", "last");
+    assert_eq!(value_at(&memtable, "", 0), Some((0, Some("first".into()))));
+    assert_eq!(
+        value_at(&memtable, "", u64::MAX),
+        Some((u64::MAX, Some("last".into())))
+    );
+    assert_eq!(memtable.seqno_range(), Some((0, u64::MAX)));
+
+    put(&memtable, 0, "k", "v");
+    let mut cursor = memtable.cursor(u64::MAX);
+    cursor.seek_first();
+    assert_eq!((cursor.key(), cursor.seqno()), (Some(&b""[..]), u64::MAX));
+    cursor.next();
+    assert_eq!((cursor.key(), cursor.seqno()), (Some(&b"k"[..]), 0));
+    cursor.prev();
+    assert_eq!((cursor.key(), cursor.seqno()), (Some(&b""[..]), u64::MAX));
+}
+
+#[test]
+fn the_later_operation_of_a_batch_on_a_key_wins() {
+    let memtable = Memtable::new();
+    memtable.insert_batch(
+        5,
+        [
+            (bytes("k"), Some(bytes("first"))),
+            (bytes("other"), Some(bytes("x"))),
+            (bytes("k"), None),
+            (bytes("k"), Some(bytes("third"))),
+        ],
+    );
+    assert_eq!(value_at(&memtable, "k", 5), Some((5, Some("third".into()))));
+    assert_eq!(memtable.entry_count(), 2);
+    let held = (1 + 5) + (5 + 1) + 1 + (1 + 5);
+    assert_eq!(
+        memtable.bytes(),
+        held + 4 * ENTRY_OVERHEAD_BYTES,
+        "replaced versions count too"
+    );
+}
+
+#[test]
+fn a_replaced_value_of_one_batch_leaves_older_versions_alone() {
+    let memtable = Memtable::new();
+    put(&memtable, 1, "k", "old");
+    put(&memtable, 2, "k", "new");
+    put(&memtable, 2, "k", "newer");
+    assert_eq!(value_at(&memtable, "k", 1), Some((1, Some("old".into()))));
+    assert_eq!(value_at(&memtable, "k", 2), Some((2, Some("newer".into()))));
+}
+
+#[test]
+fn counters_follow_the_inserts() {
+    let memtable = Memtable::new();
+    assert!(memtable.is_empty());
+    assert_eq!((memtable.bytes(), memtable.entry_count()), (0, 0));
+    assert_eq!(memtable.seqno_range(), None);
+
+    memtable.insert_batch(8, []);
+    assert!(memtable.is_empty(), "an empty batch is no insert");
+    assert_eq!(memtable.seqno_range(), None);
+
+    put(&memtable, 4, "abc", "12345");
+    memtable.insert(9, bytes("abc"), None);
+    assert!(!memtable.is_empty());
+    assert_eq!(memtable.entry_count(), 2);
+    assert_eq!(memtable.bytes(), 3 + 5 + 3 + 2 * ENTRY_OVERHEAD_BYTES);
+    assert_eq!(memtable.seqno_range(), Some((4, 9)));
+}
+
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn the_overhead_estimate_is_made_of_what_a_node_holds() {
+    let payload = size_of::<crate::key::EntryKey>() + size_of::<Option<Bytes>>();
+    let (references, tower, allocator, landmarks) = (8, 2 * 8, 12, 4);
+    assert_eq!(
+        (payload + references + tower + allocator + landmarks) as u64,
+        ENTRY_OVERHEAD_BYTES
+    );
+}
+
+#[test]
+fn values_share_the_buffer_they_came_in() {
+    let buffer = bytes("key+value");
+    let memtable = Arc::new(Memtable::new());
+    memtable.insert(1, buffer.slice(..3), Some(buffer.slice(4..)));
+    let found = memtable.get(b"key", 1).unwrap();
+    assert_eq!(found.value.unwrap().as_ptr(), buffer[4..].as_ptr());
+    let mut cursor = memtable.cursor(1);
+    cursor.seek_first();
+    assert_eq!(cursor.key_bytes().as_ptr(), buffer.as_ptr());
+    assert_eq!(cursor.value_bytes().unwrap().as_ptr(), buffer[4..].as_ptr());
+}
+
+#[test]
+fn a_large_memtable_drops_on_a_small_stack_and_lets_its_buffers_go() {
+    let buffer = Bytes::from(vec![7; 64]);
+    let memtable = Memtable::new();
+    for seqno in 0..200_000_u64 {
+        let key = Bytes::copy_from_slice(&seqno.to_be_bytes());
+        memtable.insert(seqno, key, Some(buffer.clone()));
+    }
+    assert!(!buffer.is_unique());
+    thread::Builder::new()
+        .stack_size(64 * 1024)
+        .spawn(move || drop(memtable))
+        .unwrap()
+        .join()
+        .unwrap();
+    assert!(
+        buffer.is_unique(),
+        "every node is freed by the drop, none later"
+    );
+}
+
+#[test]
+fn a_memtable_is_shared_and_a_cursor_moves_between_threads() {
+    fn shared<T: Send + Sync + 'static>() {}
+    fn sent<T: Send + 'static>() {}
+    shared::<Memtable>();
+    sent::<MemtableCursor>();
+}
+
+/// Batch `seqno` writes `seqno` under each of these, and overwrites half of the batch before.
+const KEYS_PER_BATCH: u64 = 40;
+const BATCHES: u64 = 400;
+
+fn batch(seqno: u64) -> Vec<(Bytes, Option<Bytes>)> {
+    let value = Bytes::copy_from_slice(&seqno.to_be_bytes());
+    (0..KEYS_PER_BATCH)
+        .map(|key| {
+            let scattered = (key + seqno * KEYS_PER_BATCH / 2).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            (
+                Bytes::copy_from_slice(&scattered.to_be_bytes()),
+                Some(value.clone()),
+            )
+        })
+        .collect()
+}
+
+/// How many keys a reader at `seqno` must see.
+fn keys_at(seqno: u64) -> u64 {
+    if seqno == 0 {
+        0
+    } else {
+        KEYS_PER_BATCH + (seqno - 1) * (KEYS_PER_BATCH / 2)
+    }
+}
+
+/// Walks the whole snapshot and checks strict order, whole batches and seqnos.
+fn check_snapshot(memtable: &Arc<Memtable>, seqno: u64, backward: bool) {
+    let mut cursor = memtable.cursor(seqno);
+    let mut keys = 0;
+    let mut newest = 0;
+    let mut last: Option<Vec<u8>> = None;
+    if backward {
+        cursor.seek_last()
+    } else {
+        cursor.seek_first()
+    }
+    while let Some(key) = cursor.key() {
+        if let Some(last) = &last {
+            assert!(
+                if backward {
+                    key < &last[..]
+                } else {
+                    key > &last[..]
+                },
+                "order at {seqno}"
+            );
+        }
+        assert!(cursor.seqno() <= seqno);
+        assert_eq!(cursor.value(), Some(&cursor.seqno().to_be_bytes()[..]));
+        newest += u64::from(cursor.seqno() == seqno);
+        keys += 1;
+        last = Some(key.to_vec());
+        if backward {
+            cursor.prev()
+        } else {
+            cursor.next()
+        }
+    }
+    assert_eq!(keys, keys_at(seqno), "keys at {seqno}");
+    assert_eq!(
+        newest,
+        if seqno == 0 { 0 } else { KEYS_PER_BATCH },
+        "a whole batch at {seqno}"
+    );
+    for (key, _) in batch(seqno).iter().filter(|_| seqno > 0) {
+        assert_eq!(
+            memtable.get(key, seqno).map(|found| found.seqno),
+            Some(seqno)
+        );
+    }
+}
+
+#[test]
+fn readers_beside_a_writer_see_whole_batches_in_strict_order() {
+    let memtable = Arc::new(Memtable::new());
+    let published = Arc::new(AtomicU64::new(0));
+    let done = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..3)
+        .map(|reader| {
+            let (memtable, published, done) = (
+                Arc::clone(&memtable),
+                Arc::clone(&published),
+                Arc::clone(&done),
+            );
+            thread::spawn(move || {
+                let mut rounds = 0_u64;
+                while !done.load(Ordering::Acquire) {
+                    let seqno = published.load(Ordering::Acquire);
+                    check_snapshot(&memtable, seqno, reader == 1);
+                    rounds += 1;
+                }
+                rounds
+            })
+        })
+        .collect();
+    for seqno in 1..=BATCHES {
+        // Some keys twice under one seqno, so that replacements run beside the readers.
+        memtable.insert_batch(
+            seqno,
+            batch(seqno).into_iter().take(3).map(|(key, _)| (key, None)),
+        );
+        memtable.insert_batch(seqno, batch(seqno));
+        published.store(seqno, Ordering::Release);
+    }
+    done.store(true, Ordering::Release);
+    for reader in readers {
+        reader.join().unwrap();
+    }
+    check_snapshot(&memtable, BATCHES, false);
+    check_snapshot(&memtable, BATCHES, true);
+    check_snapshot(&memtable, BATCHES / 2, true);
+}

@@ -1,0 +1,191 @@
+//! A fixed set of lanes, on threads or stepped: what an engine submits its work to.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+
+use crate::signal::Signal;
+use crate::stepped::Stepper;
+use crate::threads::{self, Message};
+use crate::{Kind, Scheduler};
+
+/// A wait that can never end: the scheduler is stepped, nothing is left to run, and the condition
+/// does not hold. A bug of whoever waits, found instead of a hang.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stalled;
+
+impl fmt::Display for Stalled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("waiting for something that no background task will do")
+    }
+}
+
+impl std::error::Error for Stalled {}
+
+/// Lanes of background work. Cheap to clone; the clones share the lanes.
+///
+/// The lanes live until [`shutdown`](Self::shutdown), not until the last clone is dropped, so
+/// that a task may hold a clone of its own pool.
+#[derive(Clone)]
+pub struct Pool {
+    scheduler: Scheduler,
+    lanes: Arc<Lanes>,
+    panics: Arc<AtomicU64>,
+}
+
+enum Lanes {
+    Threads {
+        // Emptied by shutdown: a task submitted later is dropped.
+        senders: RwLock<Vec<Sender<Message>>>,
+        threads: Mutex<Vec<JoinHandle<()>>>,
+    },
+    Stepped {
+        stepper: Arc<Stepper>,
+        pool: u64,
+    },
+}
+
+impl Pool {
+    pub(crate) fn on_threads(
+        scheduler: Scheduler,
+        name: &str,
+        lane_count: usize,
+    ) -> io::Result<Self> {
+        let panics = Arc::new(AtomicU64::new(0));
+        let (mut senders, mut handles) = (Vec::new(), Vec::new());
+        for lane in 0..lane_count {
+            let (sender, handle) = threads::start(&scheduler, format!("{name}-{lane}"), &panics)?;
+            senders.push(sender);
+            handles.push(handle);
+        }
+        let lanes = Lanes::Threads {
+            senders: RwLock::new(senders),
+            threads: Mutex::new(handles),
+        };
+        Ok(Self {
+            scheduler,
+            lanes: Arc::new(lanes),
+            panics,
+        })
+    }
+
+    pub(crate) fn stepped(scheduler: Scheduler, stepper: &Arc<Stepper>, lane_count: usize) -> Self {
+        let panics = Arc::new(AtomicU64::new(0));
+        let lanes = Lanes::Stepped {
+            pool: stepper.add_pool(lane_count, &panics),
+            stepper: Arc::clone(stepper),
+        };
+        Self {
+            scheduler,
+            lanes: Arc::new(lanes),
+            panics,
+        }
+    }
+
+    /// The scheduler this pool was made of.
+    #[must_use]
+    pub fn scheduler(&self) -> &Scheduler {
+        &self.scheduler
+    }
+
+    /// Queues `task` on `lane`, counted from 0. Dropped unrun if there is no such lane, or after
+    /// [`shutdown`](Self::shutdown).
+    pub fn submit(&self, lane: usize, task: impl FnOnce() + Send + 'static) {
+        self.send(lane, Box::new(task), None);
+    }
+
+    /// Queues `task` on `lane` for when `delay` has passed. Dropped unrun by `shutdown`.
+    pub fn submit_after(&self, lane: usize, delay: Duration, task: impl FnOnce() + Send + 'static) {
+        self.send(lane, Box::new(task), Some(delay));
+    }
+
+    fn send(&self, lane: usize, task: crate::lane::Task, delay: Option<Duration>) {
+        match &*self.lanes {
+            Lanes::Threads { senders, .. } => {
+                let message = match delay {
+                    None => Message::Run(task),
+                    Some(delay) => Message::RunAt(self.scheduler.now() + delay, task),
+                };
+                let senders = senders.read().unwrap_or_else(PoisonError::into_inner);
+                let refused = match senders.get(lane) {
+                    Some(sender) => sender.send(message).err().map(|error| error.0),
+                    None => Some(message),
+                };
+                // The task may own what submits again when dropped: let go of the lock first.
+                drop(senders);
+                drop(refused);
+            }
+            Lanes::Stepped { stepper, pool } => {
+                drop(stepper.submit(*pool, lane, task, delay));
+            }
+        }
+    }
+
+    /// Waits until `condition` holds, looking again whenever `signal` is notified; stepped, runs
+    /// other tasks meanwhile.
+    ///
+    /// # Errors
+    /// [`Stalled`], on a stepped scheduler, when nothing is left to run and it still doesn't hold.
+    pub fn wait(
+        &self,
+        signal: &Signal,
+        mut condition: impl FnMut() -> bool,
+    ) -> Result<(), Stalled> {
+        match &self.scheduler.kind {
+            Kind::Threads(_) => {
+                signal.block_until(condition);
+                Ok(())
+            }
+            Kind::Stepped(stepper) => loop {
+                if condition() {
+                    return Ok(());
+                }
+                if !stepper.step() {
+                    return Err(Stalled);
+                }
+            },
+        }
+    }
+
+    /// How many tasks have panicked so far.
+    #[must_use]
+    pub fn panic_count(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    /// Runs what is queued, drops what is only delayed, joins the threads. Idempotent.
+    ///
+    /// Must not be called from one of the pool's own tasks.
+    pub fn shutdown(&self) {
+        match &*self.lanes {
+            Lanes::Threads { senders, threads } => {
+                let senders =
+                    std::mem::take(&mut *senders.write().unwrap_or_else(PoisonError::into_inner));
+                for sender in &senders {
+                    // A lane that has already ended needs no telling.
+                    let _ = sender.send(Message::Stop);
+                }
+                let threads =
+                    std::mem::take(&mut *threads.lock().unwrap_or_else(PoisonError::into_inner));
+                for thread in threads {
+                    // Panics of tasks are caught in the lane: there is nothing to learn here.
+                    let _ = thread.join();
+                }
+            }
+            Lanes::Stepped { stepper, pool } => stepper.remove_pool(*pool),
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("scheduler", &self.scheduler)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,169 @@
+//! All that a manifest knows at one moment, and the rules by which an edit may change it.
+//!
+//! Called by the manifest for every commit, and by whoever wants to try an edit first. Pure.
+//!
+//! Invariants:
+//! 1. The flushed seqno and the retired segments only grow. Ceilings only grow, save at a clean
+//!    close, which states the exact next ids.
+//! 2. Every id in use is below its ceiling: run ids of the version, the segments that the log
+//!    bounds name, the flushed seqno.
+//! 3. A floor segment is not retired.
+
+use std::sync::Arc;
+
+use lsm_wal::LogBounds;
+
+use crate::edit::{Ceilings, EditError, VersionEdit};
+use crate::{RUN_ID_MAX, Version};
+
+/// The durable state of a database: its version, and what it knows of its log and its ids.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ManifestState {
+    /// The runs.
+    pub version: Arc<Version>,
+    /// What the write-ahead log still holds.
+    pub log: LogBounds,
+    /// Every write up to this seqno is in a run; 0 before the first flush.
+    pub flushed_seqno: u64,
+    /// The ids from which on none was ever given out.
+    pub ceilings: Ceilings,
+    /// Whether a log of `lsm-db` 1.x (`wal.log`) is still to be replayed.
+    pub legacy_log_live: bool,
+    /// Whether the last edit was the mark of a clean close.
+    pub(crate) clean: bool,
+}
+
+impl ManifestState {
+    /// Whether the last edit was the mark of a clean close, with nothing after it.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.clean
+    }
+
+    /// The state after `edit`, which shares every level that the edit does not touch.
+    ///
+    /// # Errors
+    /// What [`Version::apply`] refuses; a flushed seqno, retired segment or (unless the edit is
+    /// clean) ceiling that would shrink; an id in use that is not below its ceiling; a clean edit
+    /// that changes runs. The edit must be made anew.
+    ///
+    /// ```
+    /// use lsm_version::{ManifestState, VersionEdit};
+    /// let state = ManifestState::default();
+    /// let mut edit = VersionEdit { flushed_seqno: Some(70), ..VersionEdit::default() };
+    /// assert!(state.apply(&edit).is_err(), "seqnos up to 70 were never reserved");
+    /// edit.ceilings = Some(lsm_version::Ceilings { seqno: 1000, ..state.ceilings });
+    /// assert_eq!(state.apply(&edit)?.flushed_seqno, 70);
+    /// # Ok::<(), lsm_version::EditError>(())
+    /// ```
+    pub fn apply(&self, edit: &VersionEdit) -> Result<Self, EditError> {
+        let mut next = self.clone();
+        next.apply_scalars(edit)?;
+        if !edit.added.is_empty() || !edit.removed.is_empty() {
+            next.version = Arc::new(self.version.apply(edit)?);
+        }
+        for (_, run) in &edit.added {
+            next.check_run_id(run.id)?;
+        }
+        if edit.clean && edit.ceilings.is_some() {
+            // Only a clean edit can lower the ceiling below runs that were there before.
+            for (_, run) in next.version.runs() {
+                next.check_run_id(run.id)?;
+            }
+        }
+        Ok(next)
+    }
+
+    /// Everything but the runs.
+    pub(crate) fn apply_scalars(&mut self, edit: &VersionEdit) -> Result<(), EditError> {
+        if edit.clean && !(edit.added.is_empty() && edit.removed.is_empty()) {
+            // The mark may be taken for a torn tail if it rots; losing it must not lose a run.
+            let reason = "the mark of a clean close must not change runs";
+            return Err(EditError::Contradiction { reason });
+        }
+        if let Some(ceilings) = edit.ceilings {
+            if !edit.clean {
+                let (from, to) = (&self.ceilings, &ceilings);
+                not_lowered("the run id ceiling", from.run_id, to.run_id)?;
+                not_lowered("the segment id ceiling", from.segment_id, to.segment_id)?;
+                not_lowered("the seqno ceiling", from.seqno, to.seqno)?;
+            }
+            self.ceilings = ceilings;
+        }
+        if let Some(log) = &edit.log {
+            let (from, to) = (self.log.retired_below, log.retired_below);
+            not_lowered("the first segment not retired", from, to)?;
+            self.log = *log;
+        }
+        if let Some(seqno) = edit.flushed_seqno {
+            not_lowered("the flushed seqno", self.flushed_seqno, seqno)?;
+            self.flushed_seqno = seqno;
+        }
+        if let Some(live) = edit.legacy_log_live {
+            self.legacy_log_live = live;
+        }
+        self.clean = edit.clean;
+        self.check_scalars()
+    }
+
+    fn check_scalars(&self) -> Result<(), EditError> {
+        let Ceilings {
+            run_id,
+            segment_id,
+            seqno,
+        } = self.ceilings;
+        // One past the largest id is the ceiling at which nothing is left to give out; above it,
+        // counting on would wrap or leave the file names' ten digits.
+        not_exhausted("run ids", run_id, RUN_ID_MAX + 1)?;
+        not_exhausted("segment ids", segment_id, u64::MAX - 1)?;
+        not_exhausted("seqnos", seqno, u64::MAX - 1)?;
+        reserved("flushed seqno", self.flushed_seqno, seqno)?;
+        if let Some(floor) = self.log.floor {
+            reserved("floor segment", floor, segment_id)?;
+            if floor < self.log.retired_below {
+                let reason = "the floor segment of the log is retired";
+                return Err(EditError::Contradiction { reason });
+            }
+        }
+        if let Some(end) = self.log.end {
+            reserved("segment at the end of the log", end.segment, segment_id)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check_run_id(&self, run: u64) -> Result<(), EditError> {
+        reserved("run id", run, self.ceilings.run_id)
+    }
+}
+
+fn not_lowered(what: &'static str, from: u64, to: u64) -> Result<(), EditError> {
+    if to >= from {
+        Ok(())
+    } else {
+        Err(EditError::Lowered { what, from, to })
+    }
+}
+
+fn reserved(what: &'static str, value: u64, ceiling: u64) -> Result<(), EditError> {
+    if value < ceiling {
+        Ok(())
+    } else {
+        Err(EditError::NotReserved {
+            what,
+            value,
+            ceiling,
+        })
+    }
+}
+
+fn not_exhausted(what: &'static str, ceiling: u64, ceiling_max: u64) -> Result<(), EditError> {
+    if ceiling <= ceiling_max {
+        Ok(())
+    } else {
+        Err(EditError::Exhausted { what })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+use lsm_wal::Position;
+
+use super::*;
+use crate::testing::run;
+
+fn base() -> ManifestState {
+    let edit = VersionEdit {
+        added: vec![(0, run(7, "a", "z"))],
+        log: Some(LogBounds {
+            retired_below: 3,
+            floor: Some(3),
+            ..LogBounds::default()
+        }),
+        flushed_seqno: Some(40),
+        ceilings: Some(Ceilings {
+            run_id: 100,
+            segment_id: 10,
+            seqno: 1000,
+        }),
+        legacy_log_live: Some(true),
+        ..VersionEdit::default()
+    };
+    ManifestState::default().apply(&edit).unwrap()
+}
+
+#[track_caller]
+fn check_refused(edit: &VersionEdit, expected: &str) {
+    assert_eq!(base().apply(edit).unwrap_err().to_string(), expected);
+}
+
+fn ceilings(run_id: u64, segment_id: u64, seqno: u64) -> VersionEdit {
+    let ceilings = Some(Ceilings {
+        run_id,
+        segment_id,
+        seqno,
+    });
+    VersionEdit {
+        ceilings,
+        ..VersionEdit::default()
+    }
+}
+
+fn log(bounds: LogBounds) -> VersionEdit {
+    VersionEdit {
+        log: Some(bounds),
+        ..VersionEdit::default()
+    }
+}
+
+#[test]
+fn an_empty_edit_changes_nothing_but_the_mark() {
+    assert!(VersionEdit::default().is_empty());
+    assert_eq!(base().apply(&VersionEdit::default()).unwrap(), base());
+    let clean = VersionEdit {
+        clean: true,
+        ..VersionEdit::default()
+    };
+    assert!(!clean.is_empty());
+    let closed = base().apply(&clean).unwrap();
+    assert!(closed.is_clean());
+    assert!(!closed.apply(&VersionEdit::default()).unwrap().is_clean());
+}
+
+#[test]
+fn every_field_of_an_edit_reaches_the_state() {
+    let state = base();
+    assert_eq!(state.version.run_count(), 1);
+    assert_eq!((state.log.retired_below, state.log.floor), (3, Some(3)));
+    assert_eq!((state.flushed_seqno, state.legacy_log_live), (40, true));
+    assert_eq!(
+        state.ceilings,
+        Ceilings {
+            run_id: 100,
+            segment_id: 10,
+            seqno: 1000
+        }
+    );
+    let edit = VersionEdit {
+        legacy_log_live: Some(false),
+        ..VersionEdit::default()
+    };
+    assert!(!state.apply(&edit).unwrap().legacy_log_live);
+}
+
+#[test]
+fn what_only_grows_is_never_lowered() {
+    let edit = VersionEdit {
+        flushed_seqno: Some(39),
+        ..VersionEdit::default()
+    };
+    check_refused(&edit, "the flushed seqno would go back from 40 to 39");
+    let edit = log(LogBounds {
+        retired_below: 2,
+        ..LogBounds::default()
+    });
+    check_refused(
+        &edit,
+        "the first segment not retired would go back from 3 to 2",
+    );
+    for (edit, expected) in [
+        (
+            ceilings(99, 10, 1000),
+            "the run id ceiling would go back from 100 to 99",
+        ),
+        (
+            ceilings(100, 9, 1000),
+            "the segment id ceiling would go back from 10 to 9",
+        ),
+        (
+            ceilings(100, 10, 999),
+            "the seqno ceiling would go back from 1000 to 999",
+        ),
+    ] {
+        check_refused(&edit, expected);
+    }
+}
+
+#[test]
+fn a_clean_edit_lowers_the_ceilings_to_the_exact_next_ids_and_no_further() {
+    let clean = |edit: VersionEdit| VersionEdit {
+        clean: true,
+        ..edit
+    };
+    let next = base().apply(&clean(ceilings(8, 4, 41))).unwrap();
+    assert_eq!(
+        next.ceilings,
+        Ceilings {
+            run_id: 8,
+            segment_id: 4,
+            seqno: 41
+        }
+    );
+    for (edit, expected) in [
+        (ceilings(7, 4, 41), "run id 7 is not below its ceiling 7"),
+        (
+            ceilings(8, 3, 41),
+            "floor segment 3 is not below its ceiling 3",
+        ),
+        (
+            ceilings(8, 4, 40),
+            "flushed seqno 40 is not below its ceiling 40",
+        ),
+    ] {
+        check_refused(&clean(edit), expected);
+    }
+}
+
+#[test]
+fn ids_that_were_not_reserved_are_refused() {
+    let edit = VersionEdit {
+        added: vec![(0, run(100, "a", "b"))],
+        ..VersionEdit::default()
+    };
+    check_refused(&edit, "run id 100 is not below its ceiling 100");
+    let edit = VersionEdit {
+        flushed_seqno: Some(1000),
+        ..VersionEdit::default()
+    };
+    check_refused(&edit, "flushed seqno 1000 is not below its ceiling 1000");
+    let edit = log(LogBounds {
+        retired_below: 3,
+        floor: Some(10),
+        ..LogBounds::default()
+    });
+    check_refused(&edit, "floor segment 10 is not below its ceiling 10");
+    let end = Some(Position {
+        segment: 10,
+        offset: 0,
+    });
+    let edit = log(LogBounds {
+        retired_below: 3,
+        end,
+        ..LogBounds::default()
+    });
+    check_refused(
+        &edit,
+        "segment at the end of the log 10 is not below its ceiling 10",
+    );
+}
+
+#[test]
+fn a_reservation_and_its_first_use_may_be_one_edit() {
+    let edit = VersionEdit {
+        added: vec![(0, run(100, "a", "b"))],
+        ..ceilings(200, 10, 1000)
+    };
+    assert!(base().apply(&edit).is_ok());
+}
+
+#[test]
+fn a_next_id_at_the_end_of_its_range_is_exhaustion_not_a_wrap() {
+    assert!(base().apply(&ceilings(RUN_ID_MAX + 1, 10, 1000)).is_ok());
+    for (edit, expected) in [
+        (ceilings(RUN_ID_MAX + 2, 10, 1000), "no run ids are left"),
+        (ceilings(100, u64::MAX, 1000), "no segment ids are left"),
+        (ceilings(100, 10, u64::MAX), "no seqnos are left"),
+    ] {
+        check_refused(&edit, expected);
+    }
+}
+
+#[test]
+fn a_floor_that_is_retired_is_refused() {
+    let edit = log(LogBounds {
+        retired_below: 5,
+        floor: Some(4),
+        ..LogBounds::default()
+    });
+    check_refused(&edit, "the floor segment of the log is retired");
+}
+
+#[test]
+fn the_mark_of_a_clean_close_changes_no_runs() {
+    let expected = "the mark of a clean close must not change runs";
+    let edit = VersionEdit {
+        removed: vec![(0, 7)],
+        clean: true,
+        ..VersionEdit::default()
+    };
+    check_refused(&edit, expected);
+    let edit = VersionEdit {
+        added: vec![(1, run(8, "a", "b"))],
+        clean: true,
+        ..VersionEdit::default()
+    };
+    check_refused(&edit, expected);
+}

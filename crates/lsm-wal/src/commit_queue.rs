@@ -1,0 +1,447 @@
+//! Group commit: many threads submit, one of them at a time leads, and the others are answered.
+//!
+//! Called by [`Wal`](crate::Wal) and by engines with a commit path of their own. Never does I/O,
+//! never reads a clock, and holds no lock while a leader works.
+//!
+//! Threads: any number of submitters; at most one holds the [`Lead`]. Lock order: the queue's
+//! state, then a slot; a slot's lock is never held while another is taken.
+//!
+//! Invariants:
+//! 1. `leading` is true exactly while a `Lead` exists or has been handed to a woken submitter.
+//! 2. Items are taken in the order in which they were enqueued.
+//! 3. Every item taken is answered once, by its leader or, if that panics, with [`Abandoned`].
+//! 4. When a `Lead` ends while submitters wait, the first of them becomes the leader: no waiting
+//!    submitter is forgotten, and only that one is woken for it.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// A queue whose waiting items are committed in groups, by one of the threads that wait.
+///
+/// While a leader writes and syncs, the next group gathers. `T` is what is submitted, `R` the
+/// answer to one item.
+///
+/// ```
+/// use lsm_wal::CommitQueue;
+/// let queue: CommitQueue<u32, u32> = CommitQueue::new();
+/// let early = queue.enqueue(1);
+/// let answer = queue.submit(2, |mut lead| {
+///     lead.gather(|_| true);
+///     assert_eq!(lead.items(), [1, 2]);
+///     let answers: Vec<u32> = lead.items().iter().map(|item| item * 10).collect();
+///     lead.complete(answers);
+/// });
+/// assert_eq!(answer, Ok(20));
+/// assert_eq!(early.wait(), Ok(10));
+/// ```
+pub struct CommitQueue<T, R> {
+    state: Mutex<State<T, R>>,
+    /// Signalled when enough items wait for a lingering leader.
+    arrivals: Condvar,
+}
+
+struct State<T, R> {
+    waiting: VecDeque<Waiting<T, R>>,
+    leading: bool,
+    /// How many waiting items a lingering leader wants to be woken for.
+    wanted: Option<usize>,
+    /// How many items were answered or waiting when the last group was complete.
+    cohort_len: usize,
+    /// The last leader's emptied lists, so that leading does not allocate.
+    spare: (Vec<T>, Vec<Arc<Slot<R>>>),
+}
+
+struct Waiting<T, R> {
+    item: T,
+    slot: Arc<Slot<R>>,
+    /// Whether its owner is in [`CommitQueue::submit`] and so able to lead.
+    can_lead: bool,
+}
+
+/// Where one item's owner waits for the answer, alone.
+struct Slot<R> {
+    answer: Mutex<Answer<R>>,
+    wake: Condvar,
+}
+
+enum Answer<R> {
+    Pending,
+    /// The owner has been made the leader and must act.
+    Lead,
+    Ready(Result<R, Abandoned>),
+    Taken,
+}
+
+/// The leader of an item's group ended without an answer (it panicked), or the queue was dropped
+/// before anyone led. What became of the item is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the commit group was abandoned by its leader")]
+pub struct Abandoned;
+
+impl<T, R> CommitQueue<T, R> {
+    /// An empty queue without a leader.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                waiting: VecDeque::new(),
+                leading: false,
+                wanted: None,
+                cohort_len: 0,
+                spare: (Vec::new(), Vec::new()),
+            }),
+            arrivals: Condvar::new(),
+        }
+    }
+
+    /// Adds an item and returns at once. Somebody else has to lead: a [`submit`](Self::submit) or
+    /// a [`try_lead`](Self::try_lead).
+    pub fn enqueue(&self, item: T) -> Ticket<R> {
+        let slot = Arc::new(Slot::new());
+        self.push(&mut self.lock(), item, &slot, false);
+        Ticket { slot }
+    }
+
+    /// Becomes the leader; `None` if somebody leads already or nothing waits.
+    pub fn try_lead(&self) -> Option<Lead<'_, T, R>> {
+        let mut state = self.lock();
+        if state.leading || state.waiting.is_empty() {
+            return None;
+        }
+        Some(self.lead(&mut state))
+    }
+
+    /// Adds an item and returns its answer. Whenever this thread is the one to lead, it calls
+    /// `commit`, which must [`gather`](Lead::gather) and then [`complete`](Lead::complete); the
+    /// group then starts with the item that waits longest, which need not be this one.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the leader of the item's group ended without answering it.
+    pub fn submit(&self, item: T, mut commit: impl FnMut(Lead<'_, T, R>)) -> Result<R, Abandoned> {
+        let slot = Arc::new(Slot::new());
+        let mut lead = {
+            let mut state = self.lock();
+            self.push(&mut state, item, &slot, true);
+            (!state.leading).then(|| self.lead(&mut state))
+        };
+        let _withdrawal = Withdrawal {
+            queue: self,
+            slot: &slot,
+        };
+        loop {
+            if let Some(lead) = lead.take() {
+                commit(lead);
+            }
+            match slot.wait() {
+                Some(answer) => return answer,
+                // Invariant 4: leadership was handed to this thread; `leading` is still true.
+                None => lead = Some(self.lead(&mut self.lock())),
+            }
+        }
+    }
+
+    /// The number of items that wait to be taken into a group.
+    #[must_use]
+    pub fn waiting_count(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    fn push(&self, state: &mut State<T, R>, item: T, slot: &Arc<Slot<R>>, can_lead: bool) {
+        state.waiting.push_back(Waiting {
+            item,
+            slot: Arc::clone(slot),
+            can_lead,
+        });
+        if state
+            .wanted
+            .is_some_and(|wanted| state.waiting.len() >= wanted)
+        {
+            state.wanted = None;
+            self.arrivals.notify_one();
+        }
+    }
+
+    fn lead(&self, state: &mut State<T, R>) -> Lead<'_, T, R> {
+        state.leading = true;
+        let (items, slots) = std::mem::take(&mut state.spare);
+        Lead {
+            queue: self,
+            items,
+            slots,
+            answered: 0,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T, R>> {
+        // Nothing is half-changed when a `fits` panics under the lock, so poison tells nothing.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T, R> State<T, R> {
+    /// Passes leadership on (invariants 1 and 4). The slot is filled under the state's lock, so
+    /// that a submitter that gives up sees either its item or its leadership.
+    fn pass_on(&mut self) {
+        match self.waiting.iter().find(|waiting| waiting.can_lead) {
+            Some(next) => next.slot.put(Answer::Lead),
+            None => self.leading = false,
+        }
+    }
+}
+
+/// Takes a submitter's item back when it leaves by a panic: it must not be handed leadership that
+/// nobody would exercise. Does nothing when it leaves with its answer.
+struct Withdrawal<'q, T, R> {
+    queue: &'q CommitQueue<T, R>,
+    slot: &'q Arc<Slot<R>>,
+}
+
+impl<T, R> Drop for Withdrawal<'_, T, R> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let mut state = self.queue.lock();
+        state
+            .waiting
+            .retain(|waiting| !Arc::ptr_eq(&waiting.slot, self.slot));
+        let leads = matches!(*self.slot.lock(), Answer::Lead);
+        if leads {
+            state.pass_on();
+        }
+    }
+}
+
+impl<T, R> Default for CommitQueue<T, R> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T, R> Drop for CommitQueue<T, R> {
+    fn drop(&mut self) {
+        for waiting in self.lock().waiting.drain(..) {
+            waiting.slot.put(Answer::Ready(Err(Abandoned)));
+        }
+    }
+}
+
+impl<T, R> fmt::Debug for CommitQueue<T, R> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        formatter
+            .debug_struct("CommitQueue")
+            .field("waiting", &state.waiting.len())
+            .field("leading", &state.leading)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<R> Slot<R> {
+    fn new() -> Self {
+        Self {
+            answer: Mutex::new(Answer::Pending),
+            wake: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Answer<R>> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, answer: Answer<R>) {
+        *self.lock() = answer;
+        self.wake.notify_one();
+    }
+
+    /// Waits for the answer (`Some`) or for leadership (`None`).
+    fn wait(&self) -> Option<Result<R, Abandoned>> {
+        let mut answer = self.lock();
+        loop {
+            match std::mem::replace(&mut *answer, Answer::Taken) {
+                Answer::Ready(result) => return Some(result),
+                Answer::Taken => return Some(Err(Abandoned)),
+                Answer::Lead => {
+                    *answer = Answer::Pending;
+                    return None;
+                }
+                Answer::Pending => {
+                    *answer = Answer::Pending;
+                    answer = self
+                        .wake
+                        .wait(answer)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+}
+
+/// The claim to one enqueued item's answer. Dropping it changes nothing for the item.
+pub struct Ticket<R> {
+    slot: Arc<Slot<R>>,
+}
+
+impl<R> Ticket<R> {
+    /// Waits until a leader has answered the item. Somebody has to lead for that.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the leader of the item's group ended without answering it.
+    pub fn wait(self) -> Result<R, Abandoned> {
+        // A ticket's slot is never handed leadership, so there is always an answer.
+        self.slot.wait().unwrap_or(Err(Abandoned))
+    }
+
+    /// The answer if it is there; each answer is given once, then `None` again.
+    #[must_use]
+    pub fn try_take(&self) -> Option<Result<R, Abandoned>> {
+        let mut answer = self.slot.lock();
+        match std::mem::replace(&mut *answer, Answer::Taken) {
+            Answer::Ready(result) => Some(result),
+            other => {
+                *answer = other;
+                None
+            }
+        }
+    }
+}
+
+impl<R> fmt::Debug for Ticket<R> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Ticket").finish_non_exhaustive()
+    }
+}
+
+/// The right to commit the next group. Only one exists per queue.
+///
+/// Dropping it without [`complete`](Self::complete) answers its members with [`Abandoned`]; either
+/// way leadership passes on.
+pub struct Lead<'q, T, R> {
+    queue: &'q CommitQueue<T, R>,
+    items: Vec<T>,
+    slots: Vec<Arc<Slot<R>>>,
+    /// How many of `slots` have their answer.
+    answered: usize,
+}
+
+impl<T, R> Lead<'_, T, R> {
+    /// Takes waiting items into the group, in order, while `fits` accepts them; the group's first
+    /// is taken whatever `fits` says (it is asked all the same). Returns the group's size.
+    ///
+    /// `fits` runs under the queue's lock: keep it short. May be called again to take more.
+    pub fn gather(&mut self, mut fits: impl FnMut(&T) -> bool) -> usize {
+        let mut state = self.queue.lock();
+        while let Some(next) = state.waiting.front() {
+            if !fits(&next.item) && !self.slots.is_empty() {
+                break;
+            }
+            if let Some(Waiting { item, slot, .. }) = state.waiting.pop_front() {
+                self.items.push(item);
+                self.slots.push(slot);
+            }
+        }
+        self.slots.len()
+    }
+
+    /// Waits, at most for `timeout`, until `count` items wait; returns whether they do.
+    ///
+    /// Without this, `k` threads that write in a loop fall into two alternating groups of `k − 1`
+    /// and 1: whoever leads next finds only itself waiting, the others having just been answered.
+    /// [`cohort_len`](Self::cohort_len) says how many they are together, and
+    /// [`GroupPacer`](crate::GroupPacer) how long it pays to wait for them.
+    pub fn linger(&mut self, count: usize, timeout: Duration) -> bool {
+        let mut state = self.queue.lock();
+        if state.waiting.len() < count && !timeout.is_zero() {
+            state.wanted = Some(count);
+            // Waking up early for no reason only ends the wait, so there is no loop.
+            state = self
+                .queue
+                .arrivals
+                .wait_timeout(state, timeout)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            state.wanted = None;
+        }
+        state.waiting.len() >= count
+    }
+
+    /// The number of items that wait and were not taken into the group.
+    #[must_use]
+    pub fn waiting_count(&self) -> usize {
+        self.queue.lock().waiting.len()
+    }
+
+    /// How many items were answered or waiting when the group before this one was complete: as
+    /// many will soon wait, if those who submit do so in a loop.
+    #[must_use]
+    pub fn cohort_len(&self) -> usize {
+        self.queue.lock().cohort_len
+    }
+
+    /// The group's items, in order.
+    #[must_use]
+    pub fn items(&self) -> &[T] {
+        &self.items
+    }
+
+    /// The group's items, to be changed in place.
+    pub fn items_mut(&mut self) -> &mut [T] {
+        &mut self.items
+    }
+
+    /// Takes the group's items out, in order; they are still answered by
+    /// [`complete`](Self::complete).
+    pub fn take(&mut self) -> Vec<T> {
+        std::mem::take(&mut self.items)
+    }
+
+    /// Answers the group's members in order, then passes leadership on. Members for whom there is
+    /// no answer get [`Abandoned`].
+    pub fn complete(mut self, answers: impl IntoIterator<Item = R>) {
+        let mut answers = answers.into_iter();
+        // If the iterator panics, dropping `self` answers the rest.
+        while self.answered < self.slots.len() {
+            let answer = answers.next().ok_or(Abandoned);
+            self.answer_next(answer);
+        }
+    }
+
+    fn answer_next(&mut self, answer: Result<R, Abandoned>) {
+        if let Some(slot) = self.slots.get(self.answered) {
+            slot.put(Answer::Ready(answer));
+        }
+        self.answered += 1;
+    }
+}
+
+impl<T, R> Drop for Lead<'_, T, R> {
+    fn drop(&mut self) {
+        while self.answered < self.slots.len() {
+            self.answer_next(Err(Abandoned));
+        }
+        // Items are the user's: they are dropped before the lock is taken.
+        let mut items = std::mem::take(&mut self.items);
+        let mut slots = std::mem::take(&mut self.slots);
+        items.clear();
+        let mut state = self.queue.lock();
+        state.cohort_len = slots.len() + state.waiting.len();
+        slots.clear();
+        state.spare = (items, slots);
+        state.pass_on();
+    }
+}
+
+impl<T: fmt::Debug, R> fmt::Debug for Lead<'_, T, R> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Lead")
+            .field("items", &self.items)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,247 @@
+//! Reading the chain forward: every record up to the first bad one, and the judgement over that.
+//!
+//! Called by recovery only. Opens one segment at a time.
+
+use std::collections::VecDeque;
+use std::path::Path;
+
+use super::chain::{self, Member};
+use super::{KIND_DATA, Record};
+use crate::error::{Error, RecoverError};
+use crate::frame::{FrameHeader, FrameKey, FrameReader, KIND_END, Step, later_claim};
+use crate::position::{LogBounds, Position};
+use crate::segment::{LogOptions, SEGMENT_HEADER_LEN};
+
+/// What reading the chain gave.
+pub(super) struct Scan {
+    /// The best claim seen; the default if there is none.
+    pub(super) durable: Position,
+    pub(super) clean: bool,
+    pub(super) last_seqno: Option<u64>,
+    /// The records that no claim covers, and where the last of them ends.
+    pub(super) tail: Vec<Record>,
+    pub(super) tail_end: Option<Position>,
+}
+
+/// Where reading stopped: in which member, at what offset, and whether something bad is there.
+struct Stop {
+    member: usize,
+    offset: u64,
+    bad: bool,
+}
+
+/// Reads `chain`, visiting every data record.
+pub(super) fn scan<E>(
+    options: &LogOptions,
+    bounds: &LogBounds,
+    chain: &[Member],
+    visit: &mut dyn FnMut(Record) -> Result<(), E>,
+) -> Result<Scan, RecoverError<E>> {
+    let mut state = State::new(bounds);
+    let mut stop = None;
+    for (index, member) in chain.iter().enumerate() {
+        let successor = chain.get(index + 1);
+        let stated_end = successor.and_then(|next| next.header.predecessor);
+        let reached = state.read_member(options, index, member, stated_end, visit)?;
+        let bad = reached.bad;
+        stop = Some(reached);
+        if bad {
+            break;
+        }
+    }
+    if let Some(stop) = stop {
+        check_not_damage(options, bounds, chain, &stop)?;
+        // A discarded member cannot hold the mark that ends the log.
+        state.clean &= stop.member + 1 == chain.len();
+    }
+    Ok(state.finish())
+}
+
+struct State {
+    durable: Position,
+    clean: bool,
+    last_seqno: Option<u64>,
+    /// Records at or after `durable`, each with where it ends.
+    tail: VecDeque<(Record, u64)>,
+}
+
+impl State {
+    fn new(bounds: &LogBounds) -> Self {
+        // Both are durable by the caller's word; a floor has a durable header by the writer's.
+        let floor = bounds.floor.map(|id| Position::new(id, SEGMENT_HEADER_LEN));
+        Self {
+            durable: bounds.end.max(floor).unwrap_or_default(),
+            clean: false,
+            last_seqno: None,
+            tail: VecDeque::new(),
+        }
+    }
+
+    /// Believes a claim: what it covers need not be written again.
+    fn believe(&mut self, claim: Position) {
+        self.durable = self.durable.max(claim);
+        while let Some((record, _)) = self.tail.front()
+            && record.position < self.durable
+        {
+            self.tail.pop_front();
+        }
+    }
+
+    fn read_member<E>(
+        &mut self,
+        options: &LogOptions,
+        index: usize,
+        member: &Member,
+        stated_end: Option<Position>,
+        visit: &mut dyn FnMut(Record) -> Result<(), E>,
+    ) -> Result<Stop, RecoverError<E>> {
+        let file = chain::open(options, member.id)?;
+        let key = FrameKey::new(options.database_id, member.id);
+        let limit = stated_end.map(|end| end.offset);
+        let mut reader = FrameReader::new(file, &member.path, key, SEGMENT_HEADER_LEN, limit)?;
+        self.believe(member.header.durable);
+        loop {
+            match reader.next()? {
+                Step::Record {
+                    offset,
+                    header,
+                    payload,
+                } => {
+                    self.believe(header.durable);
+                    let record = Record {
+                        position: Position::new(member.id, offset),
+                        seqno: header.seqno,
+                        keyspace: header.keyspace,
+                        kind: header.kind,
+                        payload,
+                    };
+                    self.take(record, &header, reader.offset(), &member.path, visit)?;
+                }
+                Step::Bad { offset } => {
+                    return Ok(Stop {
+                        member: index,
+                        offset,
+                        bad: true,
+                    });
+                }
+                Step::End { offset } => {
+                    return Ok(Stop {
+                        member: index,
+                        offset,
+                        bad: false,
+                    });
+                }
+            }
+        }
+    }
+
+    fn take<E>(
+        &mut self,
+        record: Record,
+        header: &FrameHeader,
+        record_end: u64,
+        path: &Path,
+        visit: &mut dyn FnMut(Record) -> Result<(), E>,
+    ) -> Result<(), RecoverError<E>> {
+        self.clean = record.kind == KIND_END;
+        if self.clean {
+            return Ok(());
+        }
+        if let Some(last) = self.last_seqno
+            && record.seqno <= last
+        {
+            return Err(RecoverError::Log(Error::Damaged {
+                segment: record.position.segment,
+                offset: record.position.offset,
+                path: path.to_owned(),
+                reason: format!("seqno {} follows {last}", record.seqno),
+            }));
+        }
+        self.last_seqno = Some(record.seqno);
+        if record.kind != KIND_DATA && header.must_understand() {
+            return Err(RecoverError::Log(Error::UnknownKind {
+                kind: record.kind,
+                offset: record.position.offset,
+                path: path.to_owned(),
+            }));
+        }
+        // Records that may be skipped are still kept: whoever knows them may read this log next.
+        if record.position >= self.durable {
+            self.tail.push_back((record.clone(), record_end));
+        }
+        if record.kind == KIND_DATA {
+            visit(record).map_err(RecoverError::Visit)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Scan {
+        let tail_end = self
+            .tail
+            .back()
+            .map(|(record, end)| Position::new(record.position.segment, *end));
+        Scan {
+            durable: self.durable,
+            clean: self.clean,
+            last_seqno: self.last_seqno,
+            tail: self.tail.into_iter().map(|(record, _)| record).collect(),
+            tail_end,
+        }
+    }
+}
+
+/// Judges the place where reading stopped: nothing known may claim that the log was durable past
+/// it. Looks at what the caller knows, at the chain's headers, and, if something bad is there, at
+/// every record header behind it.
+fn check_not_damage(
+    options: &LogOptions,
+    bounds: &LogBounds,
+    chain: &[Member],
+    stop: &Stop,
+) -> Result<(), Error> {
+    let Some(stopped) = chain.get(stop.member) else {
+        return Ok(());
+    };
+    let place = Position::new(stopped.id, stop.offset);
+    let damaged = |reason| Error::Damaged {
+        segment: stopped.id,
+        offset: stop.offset,
+        path: stopped.path.clone(),
+        reason,
+    };
+    if let Some(end) = bounds.end
+        && end > place
+        && end.segment >= bounds.retired_below
+    {
+        return Err(damaged(format!(
+            "the log was recorded as durable up to {end}"
+        )));
+    }
+    for member in chain {
+        if member.header.durable > place {
+            return Err(damaged(format!(
+                "the header of segment {} claims durability up to {}",
+                member.id, member.header.durable
+            )));
+        }
+    }
+    if !stop.bad {
+        return Ok(());
+    }
+    for member in chain.get(stop.member..).unwrap_or_default() {
+        let from = if member.id == stopped.id {
+            stop.offset
+        } else {
+            SEGMENT_HEADER_LEN
+        };
+        let file = chain::open(options, member.id)?;
+        let key = FrameKey::new(options.database_id, member.id);
+        if let Some(later) = later_claim(&*file, &member.path, &key, from, place)? {
+            return Err(damaged(format!(
+                "the record at {} claims durability up to {}",
+                later.at, later.claim
+            )));
+        }
+    }
+    Ok(())
+}

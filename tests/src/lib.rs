@@ -1,0 +1,24 @@
+//! Shared support for the tests of the assembled engine.
+//!
+//! The test binaries are few, by purpose: `engine` says how the store behaves, `model` compares it
+//! with a sorted map under random operations, `hostile` gives it input and files that nobody
+//! should. What they share is here: a simulated machine to open stores on, the model, a reader of
+//! run files that is not the engine's, and directories as values.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests arrange and inspect real directories"
+)]
+
+pub mod directory;
+pub mod layout;
+pub mod life;
+pub mod machine;
+pub mod model;
+pub mod placement;
+pub mod random;
+pub mod stress;
+
+/// What a test returns, so that it can use `?`.
+pub type TestResult = Result<(), Box<dyn std::error::Error>>;

@@ -1,0 +1,244 @@
+//! A random life of a store: what it is opened with, and everything that happens to it.
+//!
+//! Drawn by quickcheck, so that a failing life shrinks to a short one, and run by [`run`] against
+//! the model. Everything in it is a value: the same life gives the same history, if it is run on a
+//! simulated machine.
+
+mod run;
+mod world;
+
+use std::ops::Bound;
+
+use lsm_db::{Durability, LsmConfig};
+use quickcheck::{Arbitrary, Gen};
+
+pub use run::run;
+pub use world::{RealDirectory, World};
+
+/// A configuration and what happens then.
+#[derive(Debug, Clone)]
+pub struct Life {
+    /// How the store is opened, each time.
+    pub setup: Setup,
+    /// What happens, in order.
+    pub deeds: Vec<Deed>,
+}
+
+/// The knobs that make a small store go through everything a large one does.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The seed of the scheduler's choices.
+    pub seed: u64,
+    /// See [`LsmConfig::memtable_capacity`].
+    pub memtable_bytes: usize,
+    /// See [`LsmConfig::compaction_trigger`].
+    pub trigger_runs: usize,
+    /// See [`LsmConfig::run_bytes_target`].
+    pub run_bytes: u64,
+    /// See [`LsmConfig::level_fanout`].
+    pub fanout: u64,
+    /// See [`LsmConfig::durability`].
+    pub durability: Durability,
+    /// See [`LsmConfig::wal`].
+    pub wal: bool,
+}
+
+/// One thing that happens. Values are made up when it happens, unlike every other; only their
+/// length is drawn.
+#[derive(Debug, Clone)]
+pub enum Deed {
+    /// A put of a value of so many bytes.
+    Put(Vec<u8>, usize),
+    /// A delete.
+    Delete(Vec<u8>),
+    /// A batch of puts and deletes (no length), with a durability of its own or the configured.
+    Batch(Vec<(Vec<u8>, Option<usize>)>, Option<Durability>),
+    /// `sync()`.
+    Sync,
+    /// `flush()`.
+    Flush,
+    /// `compact_range()`.
+    Compact(Bound<Vec<u8>>, Bound<Vec<u8>>),
+    /// So many background tasks run.
+    Step(usize),
+    /// All background tasks run.
+    Settle,
+    /// A `get`.
+    Get(Vec<u8>),
+    /// A `range` that is walked from the front (true) or the back, and then dropped.
+    Walk(Bound<Vec<u8>>, Bound<Vec<u8>>, Vec<bool>),
+    /// A `scan`.
+    Scan(Bound<Vec<u8>>, Bound<Vec<u8>>),
+    /// A `prefix`, from the front (true) or the back.
+    Prefix(Vec<u8>, bool),
+    /// An iterator is made and kept for later.
+    Hold,
+    /// The oldest kept iterator is read to its end: from the front (true) or the back.
+    ReadHeld(bool),
+    /// The handle is closed and opened again.
+    Close,
+    /// The handle is dropped and opened again.
+    Drop,
+    /// The process is killed; the store is opened again.
+    Kill,
+    /// The power is cut, in an image drawn from the seed; the store is opened again.
+    PowerCut(u64),
+}
+
+impl Setup {
+    /// The configuration.
+    pub fn config(&self) -> LsmConfig {
+        LsmConfig::new()
+            .memtable_capacity(self.memtable_bytes)
+            .compaction_trigger(self.trigger_runs)
+            .run_bytes_target(self.run_bytes)
+            .level_fanout(self.fanout)
+            .durability(self.durability)
+            .wal(self.wal)
+    }
+}
+
+impl Arbitrary for Setup {
+    fn arbitrary(g: &mut Gen) -> Self {
+        let wal = !one_in(g, 5);
+        let durability = if wal && one_in(g, 2) {
+            Durability::Sync
+        } else {
+            Durability::Buffered
+        };
+        Self {
+            seed: u64::arbitrary(g),
+            memtable_bytes: pick(g, &[0, 1, 100, 1000, 5000, 1 << 20]),
+            trigger_runs: pick(g, &[2, 2, 3, 4, usize::MAX]),
+            run_bytes: pick(g, &[1, 300, 2000, 1 << 20]),
+            fanout: pick(g, &[2, 3, 10]),
+            durability,
+            wal,
+        }
+    }
+}
+
+impl Arbitrary for Life {
+    fn arbitrary(g: &mut Gen) -> Self {
+        Self {
+            setup: Setup::arbitrary(g),
+            deeds: Vec::arbitrary(g),
+        }
+    }
+
+    fn shrink(&self) -> Box<dyn Iterator<Item = Self>> {
+        let setup = self.setup.clone();
+        Box::new(self.deeds.shrink().map(move |deeds| Self {
+            setup: setup.clone(),
+            deeds,
+        }))
+    }
+}
+
+impl Arbitrary for Deed {
+    fn arbitrary(g: &mut Gen) -> Self {
+        match u8::arbitrary(g) % 100 {
+            0..30 => Self::Put(key(g), value_len(g)),
+            30..42 => Self::Delete(key(g)),
+            42..52 => Self::Batch(batch(g), durability(g)),
+            52..54 => Self::Sync,
+            54..58 => Self::Flush,
+            58..60 => Self::Compact(bound(g), bound(g)),
+            60..66 => Self::Step(usize::arbitrary(g) % 4 + 1),
+            66..68 => Self::Settle,
+            68..74 => Self::Get(key(g)),
+            74..82 => Self::Walk(bound(g), bound(g), ends(g)),
+            82..85 => Self::Scan(bound(g), bound(g)),
+            85..88 => Self::Prefix(key(g), bool::arbitrary(g)),
+            88..90 => Self::Hold,
+            90..92 => Self::ReadHeld(bool::arbitrary(g)),
+            92..94 => Self::Close,
+            94..96 => Self::Drop,
+            96..98 => Self::Kill,
+            _ => Self::PowerCut(u64::arbitrary(g)),
+        }
+    }
+
+    fn shrink(&self) -> Box<dyn Iterator<Item = Self>> {
+        match self.clone() {
+            Self::Put(key, len) => {
+                Box::new(len.shrink().map(move |len| Self::Put(key.clone(), len)))
+            }
+            Self::Batch(writes, durability) => Box::new(
+                writes
+                    .shrink()
+                    .map(move |writes| Self::Batch(writes, durability)),
+            ),
+            Self::Walk(lower, upper, ends) => Box::new(
+                ends.shrink()
+                    .map(move |ends| Self::Walk(lower.clone(), upper.clone(), ends)),
+            ),
+            _ => quickcheck::empty_shrinker(),
+        }
+    }
+}
+
+/// A key from a small set: few bytes from a small alphabet, so that keys repeat and prefix each
+/// other; half of them behind eight equal bytes, so that comparisons have to look further.
+fn key(g: &mut Gen) -> Vec<u8> {
+    let mut key = if bool::arbitrary(g) {
+        b"8 bytes:".to_vec()
+    } else {
+        Vec::new()
+    };
+    for _ in 0..u8::arbitrary(g) % 4 {
+        key.push(pick(g, &[0x00, b'a', b'b', 0xff]));
+    }
+    key
+}
+
+fn value_len(g: &mut Gen) -> usize {
+    match u8::arbitrary(g) % 20 {
+        0 => 0,
+        1 => 5000,
+        _ => usize::arbitrary(g) % 100,
+    }
+}
+
+fn batch(g: &mut Gen) -> Vec<(Vec<u8>, Option<usize>)> {
+    let len = if one_in(g, 8) {
+        60
+    } else {
+        u8::arbitrary(g) % 6
+    };
+    (0..len)
+        .map(|_| (key(g), (!one_in(g, 3)).then(|| value_len(g))))
+        .collect()
+}
+
+fn durability(g: &mut Gen) -> Option<Durability> {
+    pick(
+        g,
+        &[None, Some(Durability::Sync), Some(Durability::Buffered)],
+    )
+}
+
+fn bound(g: &mut Gen) -> Bound<Vec<u8>> {
+    match u8::arbitrary(g) % 3 {
+        0 => Bound::Unbounded,
+        1 => Bound::Included(key(g)),
+        _ => Bound::Excluded(key(g)),
+    }
+}
+
+/// Which ends a walk takes: all from one, all from the other, or changing.
+fn ends(g: &mut Gen) -> Vec<bool> {
+    match u8::arbitrary(g) % 3 {
+        0 => vec![true; 100],
+        1 => vec![false; 100],
+        _ => Vec::arbitrary(g),
+    }
+}
+
+fn one_in(g: &mut Gen, times: u8) -> bool {
+    u8::arbitrary(g) % times == 0
+}
+
+fn pick<T: Copy>(g: &mut Gen, choices: &[T]) -> T {
+    choices[usize::arbitrary(g) % choices.len()]
+}

@@ -1,0 +1,292 @@
+//! Runs a life against the model: every answer exact, and after a crash exactly one of the states
+//! that the promises allow.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::error::Error as StdError;
+use std::ops::Bound;
+
+use lsm_db::{Batch, Durability, Error, Lsm, Range};
+
+use super::{Deed, Life, Setup, World};
+use crate::model::{
+    Entries, Model, Write, apply, check, check_get, collect, compare, contents, entries_in,
+};
+
+type Outcome = Result<(), Box<dyn StdError>>;
+
+/// Lives the life.
+///
+/// # Errors
+/// The first difference from the model, or an error of the store that no deed explains, with the
+/// deed's number.
+pub fn run<W: World>(world: W, life: &Life) -> Result<(), String> {
+    let mut living =
+        Living::begin(world, &life.setup).map_err(|error| format!("begin: {error}"))?;
+    for (number, deed) in life.deeds.iter().enumerate() {
+        living
+            .do_deed(deed, number)
+            .map_err(|error| format!("deed {number}, {deed:?}: {error}"))?;
+    }
+    living.end().map_err(|error| format!("at the end: {error}"))
+}
+
+struct Living<'a, W> {
+    world: W,
+    setup: &'a Setup,
+    /// Always there between deeds.
+    db: Option<Lsm>,
+    /// What the store must show.
+    model: Model,
+    /// What no crash can take: the model as it was when last everything was durable.
+    durable: Model,
+    /// The commits since then, in order. A power cut leaves the first of them, however many.
+    since: Vec<Vec<Write>>,
+    /// Iterators kept, with what each must still yield.
+    held: VecDeque<(Range, Entries)>,
+}
+
+impl<'a, W: World> Living<'a, W> {
+    fn begin(world: W, setup: &'a Setup) -> Result<Self, Box<dyn StdError>> {
+        let db = Some(world.open()?);
+        Ok(Self {
+            world,
+            setup,
+            db,
+            model: Model::new(),
+            durable: Model::new(),
+            since: Vec::new(),
+            held: VecDeque::new(),
+        })
+    }
+
+    fn db(&self) -> Result<&Lsm, &'static str> {
+        self.db.as_ref().ok_or("no handle is open")
+    }
+
+    fn do_deed(&mut self, deed: &Deed, number: usize) -> Outcome {
+        let value = |len: usize| format!("{number:<len$}").into_bytes()[..len].to_vec();
+        match deed {
+            Deed::Put(key, len) => {
+                let write = (key.clone(), Some(value(*len)));
+                self.db()?.put(key, value(*len))?;
+                self.committed(vec![write], self.setup.durability);
+            }
+            Deed::Delete(key) => {
+                self.db()?.delete(key)?;
+                self.committed(vec![(key.clone(), None)], self.setup.durability);
+            }
+            Deed::Batch(writes, durability) => {
+                // Several values of one deed differ in their length alone, or not at all.
+                let writes = writes
+                    .iter()
+                    .map(|(key, len)| (key.clone(), len.map(value)))
+                    .collect();
+                self.write(writes, *durability)?;
+            }
+            Deed::Sync => {
+                self.db()?.sync()?;
+                self.all_durable();
+            }
+            Deed::Flush => {
+                self.db()?.flush()?;
+                self.all_durable();
+            }
+            Deed::Compact(lower, upper) => {
+                self.db()?.compact_range((lower.clone(), upper.clone()))?;
+            }
+            Deed::Step(times) => (0..*times).for_each(|_| self.world.step()),
+            Deed::Settle => self.world.settle(),
+            Deed::Get(key) => check_get(self.db()?, key, self.model.get(key))?,
+            Deed::Walk(lower, upper, ends) => self.walk(lower, upper, ends)?,
+            Deed::Scan(lower, upper) => {
+                let range = (lower.clone(), upper.clone());
+                let expected = entries_in(&self.model, &range);
+                compare("scan", &self.db()?.scan(range)?.collect(), &expected)?;
+            }
+            Deed::Prefix(prefix, from_front) => self.prefix(prefix, *from_front)?,
+            Deed::Hold => {
+                let entries = self.model.clone().into_iter().collect();
+                self.held.push_back((self.db()?.iter(), entries));
+            }
+            Deed::ReadHeld(from_front) => self.read_held(*from_front)?,
+            Deed::Close => self.reopen(true)?,
+            Deed::Drop => self.reopen(false)?,
+            Deed::Kill => match self.world.after_kill() {
+                Some(world) => self.crash(world, self.setup.wal)?,
+                None => self.reopen(false)?,
+            },
+            Deed::PowerCut(seed) => match self.world.after_power_cut(*seed) {
+                Some(world) => self.crash(world, false)?,
+                None => self.reopen(false)?,
+            },
+        }
+        Ok(())
+    }
+
+    /// A batch; without a log one that asks for durability is refused.
+    fn write(&mut self, writes: Vec<Write>, durability: Option<Durability>) -> Outcome {
+        let mut batch = Batch::new();
+        for (key, value) in &writes {
+            match value {
+                Some(value) => batch.put(key, value),
+                None => batch.delete(key),
+            }
+        }
+        let result = match durability {
+            Some(durability) => self.db()?.write_with(batch, durability),
+            None => self.db()?.write(batch),
+        };
+        let durability = durability.unwrap_or(self.setup.durability);
+        match result {
+            Ok(()) if self.setup.wal || durability == Durability::Buffered => {
+                self.committed(writes, durability);
+            }
+            Err(Error::InvalidInput { .. })
+                if !self.setup.wal && durability == Durability::Sync => {}
+            Ok(()) => return Err("promised durability without a log".into()),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self, writes: Vec<Write>, durability: Durability) {
+        apply(&mut self.model, &writes);
+        // An empty batch is no commit: its acknowledgement says nothing about those before it.
+        let is_commit = !writes.is_empty();
+        self.since.push(writes);
+        if is_commit && durability == Durability::Sync && self.setup.wal {
+            self.all_durable();
+        }
+    }
+
+    fn all_durable(&mut self) {
+        self.durable = self.model.clone();
+        self.since.clear();
+    }
+
+    fn walk(&self, lower: &Bound<Vec<u8>>, upper: &Bound<Vec<u8>>, ends: &[bool]) -> Outcome {
+        let range = (lower.clone(), upper.clone());
+        let mut expected = VecDeque::from(entries_in(&self.model, &range));
+        let mut found = self.db()?.range(range);
+        for (step, &from_front) in ends.iter().enumerate() {
+            let (found, expected) = match from_front {
+                true => (found.next(), expected.pop_front()),
+                false => (found.next_back(), expected.pop_back()),
+            };
+            let found = found
+                .transpose()?
+                .map(|(key, value)| (key.to_vec(), value.to_vec()));
+            if found != expected {
+                return Err(format!("step {step}: {found:?}, expected {expected:?}").into());
+            }
+        }
+        Ok(())
+    }
+
+    fn prefix(&self, prefix: &[u8], from_front: bool) -> Outcome {
+        let mut expected: Entries = self
+            .model
+            .iter()
+            .filter(|(key, _)| key.starts_with(prefix))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        let found = self.db()?.prefix(prefix);
+        let found = if from_front {
+            collect(found)?
+        } else {
+            expected.reverse();
+            collect(found.rev())?
+        };
+        Ok(compare("prefix", &found, &expected)?)
+    }
+
+    fn read_held(&mut self, from_front: bool) -> Outcome {
+        let Some((iterator, mut expected)) = self.held.pop_front() else {
+            return Ok(());
+        };
+        let found = if from_front {
+            collect(iterator)?
+        } else {
+            expected.reverse();
+            collect(iterator.rev())?
+        };
+        Ok(compare("a kept iterator", &found, &expected)?)
+    }
+
+    /// Ends the handle in an orderly way and opens again. Kept iterators hold the lock.
+    fn reopen(&mut self, closes: bool) -> Outcome {
+        let db = self.db.take().ok_or("no handle is open")?;
+        if closes {
+            db.close()?;
+        } else {
+            drop(db);
+        }
+        if !self.held.is_empty() {
+            match self.world.open() {
+                Err(Error::Locked { .. }) => {}
+                other => return Err(format!("a kept iterator holds no lock: {other:?}").into()),
+            }
+            while !self.held.is_empty() {
+                self.read_held(true)?;
+            }
+        }
+        self.all_durable();
+        self.db = Some(self.world.open()?);
+        check(self.db()?, &self.model)
+    }
+
+    /// Goes on in what is left after a crash: everything if `keeps_all`, else some first part of
+    /// the commits since the last durable one.
+    fn crash(&mut self, world: W, keeps_all: bool) -> Outcome {
+        let old_world = std::mem::replace(&mut self.world, world);
+        let old_db = self.db.replace(self.world.open()?);
+        // The old process goes on for a while, in its own world: its iterators must not mind.
+        while !self.held.is_empty() {
+            self.read_held(false)?;
+        }
+        drop(old_db);
+        drop(old_world);
+
+        if !keeps_all {
+            self.model = self.surviving_state()?;
+            // What a restart showed is on the disk, whatever it is.
+            self.all_durable();
+        }
+        check(self.db()?, &self.model)
+    }
+
+    /// Finds the state that the store shows among those that the promises allow.
+    fn surviving_state(&self) -> Result<Model, Box<dyn StdError>> {
+        let found = contents(self.db()?)?;
+        let mut state = self.durable.clone();
+        let mut commits = self.since.iter();
+        while state != found {
+            let Some(commit) = commits.next() else {
+                let differences = differences(&found, &self.model);
+                return Err(format!("no prefix of the commit order; {differences}").into());
+            };
+            apply(&mut state, commit);
+        }
+        Ok(state)
+    }
+
+    fn end(&mut self) -> Outcome {
+        check(self.db()?, &self.model)?;
+        self.world.settle();
+        check(self.db()?, &self.model)?;
+        self.reopen(true)
+    }
+}
+
+/// Where two states differ, for a message.
+fn differences(found: &Model, newest: &Model) -> String {
+    let keys: BTreeMap<&Vec<u8>, ()> = found.keys().chain(newest.keys()).map(|k| (k, ())).collect();
+    let differing = keys
+        .into_keys()
+        .filter(|key| found.get(*key) != newest.get(*key));
+    let shown: Vec<String> = differing
+        .take(5)
+        .map(|key| format!("{key:?}: {:?}, last {:?}", found.get(key), newest.get(key)))
+        .collect();
+    format!("against the last state: {}", shown.join("; "))
+}

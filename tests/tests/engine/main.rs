@@ -1,0 +1,36 @@
+//! How the store behaves, section by section: what a user may rely on.
+//!
+//! Most tests run on a simulated disk with a stepped scheduler, so that they are repeatable; those
+//! that are about threads or real directories say so.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests arrange and inspect real directories"
+)]
+
+#[cfg(test)]
+mod compaction;
+#[cfg(test)]
+mod config;
+#[cfg(test)]
+mod durability;
+#[cfg(test)]
+mod failures;
+#[cfg(test)]
+mod full_disk;
+#[cfg(test)]
+mod iterators;
+#[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
+mod log_off;
+#[cfg(test)]
+mod parked;
+#[cfg(test)]
+mod power_cut;
+#[cfg(test)]
+mod reads;
+#[cfg(test)]
+mod sizes;
+#[cfg(test)]
+mod visibility;

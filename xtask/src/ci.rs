@@ -1,0 +1,344 @@
+//! `cargo xtask ci`: the gate, as one list of steps.
+//!
+//! `.ci/run` installs what is missing and then runs this, and so can anyone who wants to know
+//! before a push what CI will say. Every step runs, whatever became of those before it. The last
+//! line counts steps and nothing stands after it.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::{tidy, workspace};
+
+enum Action {
+    /// Runs cargo once for each list of arguments, with the environment given.
+    Cargo {
+        environment: &'static [(&'static str, &'static str)],
+        commands: &'static [&'static [&'static str]],
+    },
+    Tidy,
+}
+
+struct Step {
+    name: &'static str,
+    /// What a pass says.
+    proves: &'static str,
+    action: Action,
+}
+
+const fn cargo(
+    name: &'static str,
+    proves: &'static str,
+    commands: &'static [&'static [&'static str]],
+) -> Step {
+    Step {
+        name,
+        proves,
+        action: Action::Cargo {
+            environment: &[],
+            commands,
+        },
+    }
+}
+
+/// The order puts what fails fast first, and keeps steps of one profile together, so that each
+/// finds the artifacts of the one before it.
+const STEPS: &[Step] = &[
+    cargo(
+        "fmt",
+        "the layout is rustfmt's",
+        &[&["fmt", "--all", "--check"]],
+    ),
+    Step {
+        name: "tidy",
+        proves: "layers, file sizes, reasons, links",
+        action: Action::Tidy,
+    },
+    cargo(
+        "clippy",
+        "no warning, with default and with all features",
+        &[
+            &[
+                "clippy",
+                "--locked",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ],
+            &[
+                "clippy",
+                "--locked",
+                "--workspace",
+                "--all-targets",
+                "--all-features",
+                "--",
+                "-D",
+                "warnings",
+            ],
+        ],
+    ),
+    cargo(
+        "features",
+        "each reduced set of features compiles without a warning",
+        &[&[
+            "clippy",
+            "--locked",
+            "--package",
+            "lsm-format",
+            "--no-default-features",
+            "--",
+            "-D",
+            "warnings",
+        ]],
+    ),
+    cargo(
+        "no-std",
+        "a program without the standard library links lsm-format",
+        &[&[
+            "build",
+            "--locked",
+            "--release",
+            "--manifest-path",
+            "crates/lsm-format/tests/no-std-check/Cargo.toml",
+        ]],
+    ),
+    Step {
+        name: "doc",
+        proves: "the documentation builds, and its links resolve",
+        action: Action::Cargo {
+            environment: &[("RUSTDOCFLAGS", "-D warnings")],
+            commands: &[&["doc", "--locked", "--workspace", "--no-deps"]],
+        },
+    },
+    cargo(
+        "test",
+        "unit, integration and documentation tests",
+        &[&[
+            "test",
+            "--locked",
+            "--workspace",
+            "--features",
+            "xtask/engine",
+        ]],
+    ),
+    cargo(
+        "cities",
+        "real data read back right, after a close and after a kill",
+        &[
+            &[
+                "run",
+                "--locked",
+                "--release",
+                "--package",
+                "lsm-db",
+                "--example",
+                "cities",
+            ],
+            &[
+                "run",
+                "--locked",
+                "--release",
+                "--package",
+                "lsm-db",
+                "--example",
+                "cities",
+                "--",
+                "--kill",
+            ],
+        ],
+    ),
+    cargo(
+        "stress",
+        "writers and scanners side by side agree with exact models",
+        &[&[
+            "run",
+            "--locked",
+            "--release",
+            "--package",
+            "xtask",
+            "--features",
+            "engine",
+            "--",
+            "stress",
+            "--seconds",
+            "60",
+        ]],
+    ),
+    cargo(
+        "load",
+        "memory and the time to open stay bounded",
+        &[&[
+            "run",
+            "--locked",
+            "--release",
+            "--package",
+            "xtask",
+            "--features",
+            "engine",
+            "--",
+            "load",
+            "--entries",
+            "1000000",
+        ]],
+    ),
+    cargo(
+        "deny",
+        "licences, sources and bans of the dependencies",
+        &[&["deny", "--locked", "check", "bans", "licenses", "sources"]],
+    ),
+];
+
+/// Prints the steps.
+pub(crate) fn list() {
+    for step in STEPS {
+        println!("{:<10}{}", step.name, step.proves);
+    }
+}
+
+/// Runs the named steps in the order of the list, or all if none is named.
+///
+/// # Errors
+///
+/// If a name is unknown, or a step failed.
+pub(crate) fn run(names: &[String]) -> Result<(), String> {
+    let is_known = |name: &&String| STEPS.iter().any(|step| step.name == **name);
+    if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
+        return Err(format!("no step `{unknown}`; see `cargo xtask ci --list`"));
+    }
+    let chosen: Vec<&Step> = STEPS
+        .iter()
+        .filter(|step| names.is_empty() || names.iter().any(|name| name == step.name))
+        .collect();
+
+    let root = workspace::root();
+    let start = Instant::now();
+    let mut outcomes = Vec::new();
+    for (index, step) in chosen.iter().enumerate() {
+        let elapsed = clock(start.elapsed());
+        println!(
+            "\n=== {} ({}/{}, {elapsed} so far)",
+            step.name,
+            index + 1,
+            chosen.len()
+        );
+        let step_start = Instant::now();
+        let outcome = run_step(step, &root);
+        if let Err(message) = &outcome {
+            println!("{}: {message}", step.name);
+        }
+        outcomes.push((*step, step_start.elapsed(), outcome));
+    }
+    summarize(&outcomes, start.elapsed())
+}
+
+fn run_step(step: &Step, root: &Path) -> Result<(), String> {
+    match &step.action {
+        Action::Tidy => tidy::run(),
+        Action::Cargo {
+            environment,
+            commands,
+        } => commands
+            .iter()
+            .try_for_each(|arguments| run_cargo(arguments, environment, root)),
+    }
+}
+
+fn run_cargo(arguments: &[&str], environment: &[(&str, &str)], root: &Path) -> Result<(), String> {
+    let line = format!("cargo {}", arguments.join(" "));
+    println!("$ {line}");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .current_dir(root)
+        .status()
+        .map_err(|error| format!("`{line}`: {error}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("`{line}`: {status}"))
+    }
+}
+
+type Outcome<'a> = (&'a Step, Duration, Result<(), String>);
+
+fn summarize(outcomes: &[Outcome<'_>], total: Duration) -> Result<(), String> {
+    println!("\n=== summary ({})", clock(total));
+    for (step, duration, outcome) in outcomes {
+        let word = if outcome.is_ok() { "ok" } else { "FAILED" };
+        println!(
+            "{word:<8}{:>6}  {:<10}{}",
+            clock(*duration),
+            step.name,
+            step.proves
+        );
+    }
+    let failed: Vec<&str> = outcomes
+        .iter()
+        .filter(|(.., outcome)| outcome.is_err())
+        .map(|(step, ..)| step.name)
+        .collect();
+    println!(
+        "{}",
+        closing_line(outcomes.len() - failed.len(), failed.len())
+    );
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("failed: {}", failed.join(", ")))
+    }
+}
+
+fn closing_line(passed: usize, failed: usize) -> String {
+    format!("{passed} passed, {failed} failed")
+}
+
+/// Minutes and seconds.
+fn clock(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    format!("{}:{:02}", seconds / 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_step_is_refused_before_anything_runs() {
+        let refused = run(&["no-such-step".to_owned()]);
+        assert!(refused.is_err_and(|message| message.contains("no-such-step")));
+    }
+
+    #[test]
+    fn every_step_has_a_name_of_its_own_and_something_to_run() {
+        for (index, step) in STEPS.iter().enumerate() {
+            assert!(STEPS[..index].iter().all(|other| other.name != step.name));
+            assert!(!step.proves.is_empty());
+            if let Action::Cargo { commands, .. } = &step.action {
+                assert!(!commands.is_empty(), "{}", step.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_failed_step_fails_the_gate_and_is_counted() {
+        let second = Duration::from_secs(1);
+        let passed = (&STEPS[0], second, Ok(()));
+        let failed = (&STEPS[1], second, Err("broken".to_owned()));
+        assert_eq!(summarize(std::slice::from_ref(&passed), second), Ok(()));
+        let gate = summarize(&[passed, failed], second);
+        assert_eq!(gate, Err(format!("failed: {}", STEPS[1].name)));
+    }
+
+    #[test]
+    fn the_closing_line_is_plain() {
+        assert_eq!(closing_line(9, 2), "9 passed, 2 failed");
+    }
+
+    #[test]
+    fn a_duration_is_shown_in_minutes_and_seconds() {
+        assert_eq!(clock(Duration::from_secs(725)), "12:05");
+    }
+}

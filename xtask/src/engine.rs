@@ -1,0 +1,21 @@
+//! The commands that run the engine itself.
+//!
+//! Their figures mean something in a release build only, and the rest of this program should build
+//! without the engine. So without the feature `engine` each command builds this program again,
+//! optimised and with that feature, and hands over its arguments.
+
+#[cfg(not(feature = "engine"))]
+mod again;
+#[cfg(feature = "engine")]
+mod load;
+#[cfg(feature = "engine")]
+mod process;
+#[cfg(feature = "engine")]
+mod scratch;
+#[cfg(feature = "engine")]
+mod stress;
+
+#[cfg(not(feature = "engine"))]
+pub(crate) use again::{load, stress};
+#[cfg(feature = "engine")]
+pub(crate) use {load::load, stress::stress};

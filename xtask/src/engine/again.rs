@@ -1,0 +1,54 @@
+//! Hands a command over to a release build of this program that has the engine in it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::{LoadArgs, StressArgs, workspace};
+
+/// Runs `cargo xtask stress` in a release build.
+///
+/// # Errors
+///
+/// If the build or the command failed; the reason has been printed by then.
+pub(crate) fn stress(args: &StressArgs) -> Result<(), String> {
+    let seconds = ["--seconds".into(), args.seconds.to_string().into()];
+    let seed = ["--seed".into(), args.seed.to_string().into()];
+    run_again("stress", seconds.into_iter().chain(seed), args.dir.as_ref())
+}
+
+/// Runs `cargo xtask load` in a release build.
+///
+/// # Errors
+///
+/// If the build or the command failed; the reason has been printed by then.
+pub(crate) fn load(args: &LoadArgs) -> Result<(), String> {
+    let entries = ["--entries".into(), args.entries.to_string().into()];
+    run_again("load", entries.into_iter(), args.dir.as_ref())
+}
+
+fn run_again(
+    name: &str,
+    arguments: impl Iterator<Item = OsString>,
+    dir: Option<&PathBuf>,
+) -> Result<(), String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(["run", "--quiet", "--release", "--features", "engine"])
+        .arg("--manifest-path")
+        .arg(workspace::root().join("xtask").join("Cargo.toml"))
+        .args(["--", name])
+        .args(arguments);
+    if let Some(dir) = dir {
+        command.arg("--dir").arg(dir);
+    }
+    let status = command
+        .status()
+        .map_err(|error| format!("cargo run: {error}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{name}: {status}"))
+    }
+}

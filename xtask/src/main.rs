@@ -1,0 +1,98 @@
+//! The project's own commands, run as `cargo xtask <command>`.
+//!
+//! `tidy` checks what the compiler does not, `ci` runs the whole gate, `stress` and `load` run the
+//! engine for longer than a test may. Contributors and CI call this program; no crate depends on
+//! it, and it never changes a source file.
+
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line program: printing is its output"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a tool on the developer's machine: it reads the real file system and the real clock"
+)]
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+mod ci;
+mod engine;
+mod text;
+mod tidy;
+mod workspace;
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Checks the rules of the source tree that the compiler does not check
+    Tidy,
+    /// Runs the gate: every step that a change must pass, or only the named ones
+    Ci(CiArgs),
+    /// Writers and scanners side by side, checked against exact models (release build)
+    Stress(StressArgs),
+    /// Loads random keys, then checks memory, the full iteration and the time to open (release build)
+    Load(LoadArgs),
+}
+
+#[derive(Args)]
+struct CiArgs {
+    /// Names the steps and stops
+    #[arg(long)]
+    list: bool,
+    /// Steps to run instead of all
+    steps: Vec<String>,
+}
+
+#[derive(Args)]
+struct StressArgs {
+    /// How long the writers and scanners run
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Seed of every random choice
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Where to put the database; must be absent or empty. A temporary folder by default
+    #[arg(long)]
+    dir: Option<std::path::PathBuf>,
+}
+
+#[derive(Args)]
+struct LoadArgs {
+    /// Number of keys
+    #[arg(long, default_value_t = 10_000_000)]
+    entries: u64,
+    /// Where to put the database; must be absent or empty. A temporary folder by default
+    #[arg(long)]
+    dir: Option<std::path::PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Tidy => tidy::run(),
+        Command::Ci(args) if args.list => {
+            ci::list();
+            Ok(())
+        }
+        Command::Ci(args) => ci::run(&args.steps),
+        Command::Stress(args) => engine::stress(&args),
+        Command::Load(args) => engine::load(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
