@@ -102,7 +102,7 @@ impl Machine {
     }
 
     fn restarted(&self, disk: SimFs, config: LsmConfig) -> Self {
-        let machine = Self::with_disk(disk, config, self.seed + 1);
+        let machine = Self::with_disk(disk, config, self.seed.wrapping_add(1));
         match self.scheduler.is_stepped() {
             true => machine,
             false => Self {

@@ -41,8 +41,9 @@ const fn cargo(
     }
 }
 
-/// The order puts what fails fast first, and keeps steps of one profile together, so that each
-/// finds the artifacts of the one before it.
+/// The order puts what fails fast first. Steps of one profile build the whole workspace with the
+/// same features, or cargo would unify the dependencies' features differently and build the
+/// libraries again for each.
 const STEPS: &[Step] = &[
     cargo(
         "fmt",
@@ -95,9 +96,9 @@ const STEPS: &[Step] = &[
     ),
     cargo(
         "no-std",
-        "a program without the standard library links lsm-format",
+        "a program without std links lsm-format and reads back a run",
         &[&[
-            "build",
+            "run",
             "--locked",
             "--release",
             "--manifest-path",
@@ -131,8 +132,8 @@ const STEPS: &[Step] = &[
                 "run",
                 "--locked",
                 "--release",
-                "--package",
-                "lsm-db",
+                "--features",
+                "xtask/engine",
                 "--example",
                 "cities",
             ],
@@ -140,8 +141,8 @@ const STEPS: &[Step] = &[
                 "run",
                 "--locked",
                 "--release",
-                "--package",
-                "lsm-db",
+                "--features",
+                "xtask/engine",
                 "--example",
                 "cities",
                 "--",
@@ -152,36 +153,12 @@ const STEPS: &[Step] = &[
     cargo(
         "stress",
         "writers and scanners side by side agree with exact models",
-        &[&[
-            "run",
-            "--locked",
-            "--release",
-            "--package",
-            "xtask",
-            "--features",
-            "engine",
-            "--",
-            "stress",
-            "--seconds",
-            "60",
-        ]],
+        &[&["xtask", "stress", "--seconds", "60"]],
     ),
     cargo(
         "load",
         "memory and the time to open stay bounded",
-        &[&[
-            "run",
-            "--locked",
-            "--release",
-            "--package",
-            "xtask",
-            "--features",
-            "engine",
-            "--",
-            "load",
-            "--entries",
-            "1000000",
-        ]],
+        &[&["xtask", "load", "--entries", "1000000"]],
     ),
     cargo(
         "deny",

@@ -112,3 +112,50 @@ impl Claims {
         self.held.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::JobKind;
+    use crate::testing::run_meta;
+
+    fn job(level: u8, output_level: u8, smallest: &str, largest: &str) -> Job {
+        let run = run_meta(1, smallest, largest, 10);
+        Job::new(JobKind::Merge, vec![(level, run)], output_level).unwrap()
+    }
+
+    #[test]
+    fn jobs_conflict_where_levels_and_keys_both_meet() {
+        let mut claims = Claims::new();
+        let claim = claims.claim(&job(1, 3, "d", "m"));
+        for (other, conflicts) in [
+            (job(1, 2, "a", "z"), true),
+            (job(3, 4, "m", "m"), true),
+            (job(0, 1, "e", "f"), true),
+            // Passed on the way, though neither read nor written.
+            (job(2, 2, "a", "d"), true),
+            (job(0, 5, "m", "z"), true),
+            (job(1, 3, "a", "c"), false),
+            (job(1, 3, "n", "z"), false),
+            (job(4, 5, "a", "z"), false),
+            (job(0, 0, "a", "z"), false),
+        ] {
+            assert_eq!(claims.conflicts(&other), conflicts, "{other:?}");
+        }
+        claims.release(claim);
+        assert!(!claims.conflicts(&job(1, 3, "d", "m")));
+    }
+
+    #[test]
+    fn a_released_claim_frees_only_its_own_keys() {
+        let mut claims = Claims::new();
+        let first = claims.claim(&job(0, 1, "a", "f"));
+        let second = claims.claim(&job(0, 1, "g", "m"));
+        claims.release(first);
+        claims.release(first);
+        assert_eq!(claims.len(), 1);
+        assert!(claims.conflicts(&job(0, 1, "f", "g")));
+        claims.release(second);
+        assert!(claims.is_empty());
+    }
+}

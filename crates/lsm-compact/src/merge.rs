@@ -8,16 +8,17 @@
 //! 1. Moving forward at key K, every source is at its first entry ≥ K, or past its end if there is
 //!    none. Moving in reverse, every source is at its last entry ≤ K, or before its start.
 //! 2. `nodes[0]` won against every node on the way from its leaf to the root, directly.
-//! 3. A contender's `tied` flag says whether an equal key lost in the subtree that it has won.
+//! 3. Every live source's key starts with `prefix` as long as its head stands in the tree: heads are
+//!    taken after it, or keys that share eight bytes would tie in every game.
+//! 4. A contender's `tied` flag says whether an equal key lost in the subtree that it has won.
 
+mod games;
 #[cfg(test)]
 mod tests;
 
-use std::cmp::Ordering;
-
 use bytes::Bytes;
 
-use crate::cursor::{Cursor, key_head};
+use crate::cursor::Cursor;
 
 /// The winner of a merge without a position; also marks a node of the tree not yet played.
 const NONE: u32 = u32::MAX;
@@ -25,6 +26,9 @@ const NONE: u32 = u32::MAX;
 /// Wins in a row before the winner is asked how far it may go without comparisons: often enough
 /// to catch runs of a block, seldom enough that an answer of 0 costs nothing.
 const STREAK_BEFORE_ASKING: u32 = 8;
+
+/// Ties after which heads are first taken after what the keys share.
+const TIES_BEFORE_PREFIX: u32 = 32;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
@@ -35,7 +39,7 @@ enum Direction {
 /// What plays in the tree: a source, and enough of its key to settle most games.
 #[derive(Debug, Clone, Copy)]
 struct Contender {
-    /// The key's head, all bits flipped in reverse, so that the smaller wins in both directions;
+    /// The key's head after the shared prefix, all bits flipped in reverse, so that the smaller wins in both directions;
     /// all ones for a source that has ended (a tie with a real key, settled by asking the source).
     head: u64,
     source: u32,
@@ -95,6 +99,11 @@ pub struct MergeCursor<C> {
     free_steps: usize,
     streak: u32,
     superseded: u64,
+    /// What the keys of all live sources start with, and are known to.
+    prefix: Vec<u8>,
+    /// Heads that tied since the prefix was last lengthened, and how many call for that.
+    ties: u32,
+    ties_max: u32,
     /// The key whose older entries are being skipped.
     skipped_key: Vec<u8>,
 }
@@ -125,6 +134,9 @@ impl<C: Cursor> MergeCursor<C> {
             free_steps: 0,
             streak: 0,
             superseded: 0,
+            prefix: Vec::new(),
+            ties: 0,
+            ties_max: TIES_BEFORE_PREFIX,
             skipped_key: Vec::new(),
         }
     }
@@ -161,6 +173,9 @@ impl<C: Cursor> MergeCursor<C> {
         for source in &mut self.sources {
             place(source)?;
         }
+        self.prefix.clear();
+        self.ties = 0;
+        self.ties_max = TIES_BEFORE_PREFIX;
         self.play_all();
         Ok(())
     }
@@ -195,12 +210,11 @@ impl<C: Cursor> MergeCursor<C> {
             return self.step_over_ties();
         }
         self.step_winner()?;
-        let contender = self.contender(self.winner);
-        if contender.head < self.bar {
+        match self.contender(self.winner) {
             // Below every head that it met on its way up the last time: it would win again.
-            self.go_on_winning();
-        } else {
-            self.replay(contender);
+            Some(contender) if contender.head < self.bar => self.go_on_winning(),
+            Some(contender) => self.replay(contender),
+            None => self.shorten_prefix(),
         }
         Ok(())
     }
@@ -214,7 +228,10 @@ impl<C: Cursor> MergeCursor<C> {
             if let Err(error) = self.step_winner() {
                 break Err(error);
             }
-            self.replay(self.contender(self.winner));
+            match self.contender(self.winner) {
+                Some(contender) => self.replay(contender),
+                None => self.shorten_prefix(),
+            }
             if self.key() != Some(key.as_slice()) {
                 break Ok(());
             }
@@ -237,149 +254,6 @@ impl<C: Cursor> MergeCursor<C> {
             self.unposition();
         }
         stepped
-    }
-
-    #[inline]
-    fn contender(&self, source: u32) -> Contender {
-        let key = self.sources.get(source as usize).and_then(C::key);
-        let head = match (key, self.direction) {
-            (Some(key), Direction::Forward) => key_head(key),
-            (Some(key), Direction::Reverse) => !key_head(key),
-            (None, _) => u64::MAX,
-        };
-        Contender {
-            head,
-            source,
-            tied: false,
-        }
-    }
-
-    /// Plays the tournament from the leaves. The first to reach a node waits there for the second,
-    /// so the last source placed climbs to the top.
-    fn play_all(&mut self) {
-        for node in &mut self.nodes {
-            node.source = NONE;
-        }
-        for source in (0..self.sources.len()).rev() {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "`new` bounds the source count"
-            )]
-            let mut climber = self.contender(source as u32);
-            let mut at = usize::midpoint(self.sources.len(), source);
-            while at > 0 {
-                let waiting = self.nodes[at];
-                if waiting.source == NONE {
-                    self.nodes[at] = climber;
-                    break;
-                }
-                let (winner, loser) = self.game(climber, waiting);
-                self.nodes[at] = loser;
-                climber = winner;
-                at /= 2;
-            }
-            if at == 0 {
-                self.crown(climber);
-            }
-        }
-    }
-
-    /// Plays the games on the way up from the leaf of the last winner, which has just moved.
-    fn replay(&mut self, moved: Contender) {
-        let mut climber = moved;
-        let mut bar = u64::MAX;
-        let mut at = usize::midpoint(self.sources.len(), moved.source as usize);
-        while at > 0 {
-            let (winner, loser) = self.game(climber, self.nodes[at]);
-            self.nodes[at] = loser;
-            climber = winner;
-            bar = bar.min(loser.head);
-            at /= 2;
-        }
-        self.crown(climber);
-        if climber.source != moved.source {
-            self.bar = 0;
-            self.streak = 0;
-        } else if self.winner != NONE {
-            // It met every game on its own way, so the least head it left behind is its bar; not
-            // so for another winner, who played some of its games earlier.
-            self.bar = bar;
-            self.go_on_winning();
-        }
-    }
-
-    /// Installs the winner of all games, or none if the best source has ended.
-    fn crown(&mut self, winner: Contender) {
-        self.nodes[0] = winner;
-        self.winner = winner.source;
-        if winner.head == u64::MAX && self.key().is_none() {
-            self.unposition();
-        }
-    }
-
-    /// Counts a win of the source that won before; after enough of them, asks it how far it may
-    /// go before the runner-up is met.
-    #[inline]
-    fn go_on_winning(&mut self) {
-        self.streak += 1;
-        if self.streak >= STREAK_BEFORE_ASKING {
-            self.streak = 0;
-            self.free_steps = self.stretch();
-        }
-    }
-
-    /// The steps that the winner may take before it could meet the runner-up.
-    fn stretch(&self) -> usize {
-        let (Some(winner), Some(limit)) = (self.winner(), self.runner_up_key()) else {
-            return 0;
-        };
-        match self.direction {
-            Direction::Forward => winner.steps_below(limit),
-            Direction::Reverse => winner.steps_above(limit),
-        }
-    }
-
-    /// The key that comes after all of the winner's; by invariant 2 its source lost to the winner.
-    fn runner_up_key(&self) -> Option<&[u8]> {
-        let mut at = usize::midpoint(self.sources.len(), self.winner as usize);
-        let mut best = *self.nodes.get(at)?;
-        while at > 1 {
-            at /= 2;
-            best = self.game(best, self.nodes[at]).0;
-        }
-        self.sources.get(best.source as usize)?.key()
-    }
-
-    /// Returns the winner and the loser; the winner is marked if the keys are equal.
-    #[inline]
-    fn game(&self, a: Contender, b: Contender) -> (Contender, Contender) {
-        match a.head.cmp(&b.head) {
-            Ordering::Less => (a, b),
-            Ordering::Greater => (b, a),
-            Ordering::Equal => self.tie_break(a, b),
-        }
-    }
-
-    /// Heads tie: the whole keys decide, and for equal keys the newer source.
-    fn tie_break(&self, a: Contender, b: Contender) -> (Contender, Contender) {
-        let key_of =
-            |contender: Contender| self.sources.get(contender.source as usize).and_then(C::key);
-        let order = match (key_of(a), key_of(b)) {
-            (Some(a), Some(b)) if self.direction == Direction::Forward => a.cmp(b),
-            (Some(a), Some(b)) => b.cmp(a),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            // Two that have ended are not equal entries to be skipped.
-            (None, None) => return (a, b),
-        };
-        let tied = order.is_eq();
-        let (mut winner, loser) = if order.then(a.source.cmp(&b.source)).is_lt() {
-            (a, b)
-        } else {
-            (b, a)
-        };
-        winner.tied |= tied;
-        (winner, loser)
     }
 }
 

@@ -47,19 +47,19 @@ impl PickerOptions {
         self.l0_trigger != usize::MAX
     }
 
-    pub(crate) fn run_bytes_target(&self) -> u64 {
+    pub(crate) fn run_target_bytes(&self) -> u64 {
         self.run_bytes_target.max(1)
     }
 
     pub(crate) fn overlap_bytes_max(&self) -> u64 {
-        self.run_bytes_target().saturating_mul(OVERLAP_RUNS_MAX)
+        self.run_target_bytes().saturating_mul(OVERLAP_RUNS_MAX)
     }
 
-    pub(crate) fn level_base_bytes(&self) -> u64 {
+    pub(crate) fn base_bytes(&self) -> u64 {
         self.level_base_bytes.max(1)
     }
 
-    pub(crate) fn fanout(&self) -> u64 {
+    pub(crate) fn level_fanout(&self) -> u64 {
         self.fanout.max(2)
     }
 

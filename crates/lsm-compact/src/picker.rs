@@ -15,8 +15,6 @@
 mod deeper;
 pub(crate) mod l0;
 mod manual;
-#[cfg(test)]
-mod tests;
 
 use std::ops::Bound;
 
@@ -154,7 +152,7 @@ impl<'a> Picker<'a> {
         let level = self.targets.bottom_level;
         let oversize = self
             .options
-            .run_bytes_target()
+            .run_target_bytes()
             .saturating_mul(OVERSIZE_RUNS);
         let runs = self.version.level(level).runs().iter();
         runs.filter(|run| is_tombstone_dense(run) || run.file_len > oversize && run.entry_count > 1)

@@ -39,7 +39,7 @@ impl Splitter {
     #[must_use]
     pub fn new(options: &PickerOptions, below: &[Arc<RunMeta>]) -> Self {
         Self {
-            run_bytes_target: options.run_bytes_target(),
+            run_bytes_target: options.run_target_bytes(),
             overlap_bytes_max: options.overlap_bytes_max(),
             below: below.to_vec(),
             at: 0,

@@ -27,7 +27,7 @@ impl Targets {
     ///
     /// A level is added above once the one below it would be more than `fanout / 2` times
     /// [`level_base_bytes`](PickerOptions::level_base_bytes): until then, merging L0 into it
-    /// directly writes less than another level would.
+    /// directly writes no more than another level would (`examples/simulate_ingest.rs`).
     #[must_use]
     pub fn of(version: &Version, options: &PickerOptions) -> Self {
         let bottom_level = options
@@ -35,13 +35,13 @@ impl Targets {
             .max(version.levels().len().saturating_sub(1));
         let mut bytes = vec![0; bottom_level + 1];
         let direct_bytes_max = options
-            .level_base_bytes()
-            .saturating_mul(options.fanout() / 2)
+            .base_bytes()
+            .saturating_mul(options.level_fanout() / 2)
             .max(1);
         let mut first_level = bottom_level;
         let mut target = version.level(bottom_level).bytes();
         while first_level > 1 && target > direct_bytes_max {
-            target /= options.fanout();
+            target /= options.level_fanout();
             first_level -= 1;
             bytes[first_level] = target;
         }
@@ -61,7 +61,7 @@ impl Targets {
         match (bytes, target) {
             (0, _) | (_, u64::MAX) => 0.0,
             // Should be empty, so anything is too much; more is more urgent.
-            (_, 0) => 1.0 + ratio(bytes, options.level_base_bytes()),
+            (_, 0) => 1.0 + ratio(bytes, options.base_bytes()),
             _ => ratio(bytes, target),
         }
     }

@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use lsm_version::{RunMeta, Version, VersionEdit};
 use quickcheck::{Arbitrary, Gen};
 
 use crate::cursor::{Cursor, SliceCursor};
@@ -218,4 +220,33 @@ impl Cursor for Probe<'_> {
     fn steps_above(&self, limit: &[u8]) -> usize {
         self.inner.steps_above(limit)
     }
+}
+
+/// A run of ten entries and `file_len` bytes that spans `smallest..=largest`.
+pub(crate) fn run_meta(id: u64, smallest: &str, largest: &str, file_len: u64) -> Arc<RunMeta> {
+    Arc::new(RunMeta {
+        id,
+        file_len,
+        entry_count: 10,
+        tombstone_count: 0,
+        index_len: 0,
+        index_crc: 0,
+        smallest_key: smallest.to_owned().into(),
+        largest_key: largest.to_owned().into(),
+    })
+}
+
+/// A version of `runs`, each with its level; level 0 newest first.
+pub(crate) fn version(runs: &[(u8, &Arc<RunMeta>)]) -> Version {
+    let added = runs
+        .iter()
+        .rev()
+        .map(|(level, run)| (*level, Arc::clone(run)))
+        .collect();
+    Version::empty()
+        .apply(&VersionEdit {
+            added,
+            ..VersionEdit::default()
+        })
+        .unwrap()
 }

@@ -18,6 +18,13 @@
 //! that the outputs are as large as the inputs, and goes on until there is nothing to do.
 //! `LSM_BLESS=1 cargo test -p lsm-compact --test picker_cases` writes the answers found.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::ops::Bound;
@@ -42,7 +49,7 @@ struct Tree {
 struct Arguments {
     aside: HashSet<RunId>,
     claims: Claims,
-    range: Option<(Bound<Vec<u8>>, Bound<Vec<u8>>)>,
+    range: Option<[Bound<Vec<u8>>; 2]>,
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> T {
@@ -96,7 +103,7 @@ fn arguments(words: &[&str]) -> Arguments {
             }
             Some(("range", range)) => {
                 let (lower, upper) = range.split_once("..").expect("range=lower..upper");
-                arguments.range = Some((bound(lower), bound(upper)));
+                arguments.range = Some([bound(lower), bound(upper)]);
             }
             _ => panic!("unknown argument {word:?}"),
         }
@@ -184,7 +191,7 @@ impl Tree {
         let (version, options, claims) = (&self.version, &self.options, &arguments.claims);
         match &arguments.range {
             None => pick(version, options, claims, &set_aside),
-            Some((lower, upper)) => {
+            Some([lower, upper]) => {
                 let (lower, upper) = (lower.as_ref(), upper.as_ref());
                 let (lower, upper) = (lower.map(Vec::as_slice), upper.map(Vec::as_slice));
                 pick_range(version, options, claims, &set_aside, lower, upper)

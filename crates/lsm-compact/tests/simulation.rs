@@ -1,6 +1,12 @@
 //! The policy on small trees with real entries: whatever is flushed, picked, run at once, set aside
 //! and finished in whatever order, every key reads as a plain map says, and the picking ends.
 
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
 use std::ops::Bound::{Excluded, Included, Unbounded};

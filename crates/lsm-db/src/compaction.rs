@@ -188,7 +188,7 @@ impl Engine {
                 let created = std::mem::take(&mut sink.created);
                 let installed = self.install_job(job, edit_for(job, merged.outputs));
                 if installed.is_err() {
-                    self.orphan_runs(&created);
+                    self.discard_runs(&created);
                 }
                 installed
             }

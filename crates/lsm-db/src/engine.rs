@@ -60,8 +60,6 @@ pub(crate) struct Engine {
     view: ArcSwap<ReadView>,
     view_change: Mutex<()>,
     debt: AtomicU64,
-    /// Outputs of jobs whose edit failed: unlinked once a later edit shows what the manifest says.
-    orphans: Mutex<Vec<PathBuf>>,
 }
 
 /// The parts of an engine that recovery makes.
@@ -108,7 +106,6 @@ impl Engine {
             view: ArcSwap::from_pointee(parts.view),
             view_change: Mutex::new(()),
             debt: AtomicU64::new(0),
-            orphans: Mutex::new(Vec::new()),
         });
         engine.note_debt();
         engine
@@ -169,8 +166,6 @@ impl Engine {
                 if let Some(ceilings) = wanted {
                     self.ids.reserved(ceilings);
                 }
-                self.reaper
-                    .post(std::mem::take(&mut *locked(&self.orphans)));
                 Ok(())
             }
             Err(error) => {
@@ -187,16 +182,11 @@ impl Engine {
         }
     }
 
-    /// Gives up runs that no edit was tried for: they go at once.
+    /// Gives up runs that no edit names: none was tried, or it surely did not happen. (If its fate
+    /// is unknown the reaper knows, and keeps them.)
     pub(crate) fn discard_runs(&self, ids: &[u64]) {
         let paths = ids.iter().map(|id| self.run_context.run_path(*id));
         self.reaper.post(paths.collect());
-    }
-
-    /// Gives up runs whose edit failed: they go when the next edit has succeeded.
-    pub(crate) fn orphan_runs(&self, ids: &[u64]) {
-        let paths = ids.iter().map(|id| self.run_context.run_path(*id));
-        locked(&self.orphans).extend(paths);
     }
 
     /// Runs background work; a panic in it poisons the store like an I/O error, and whoever waits

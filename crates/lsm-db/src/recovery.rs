@@ -284,9 +284,9 @@ fn build(
     let named = |id: u64| version.runs().any(|(_, run)| run.id == id);
     let leftovers = listing.runs.into_iter().filter(|(id, _)| !named(*id));
     let leftovers: Vec<PathBuf> = leftovers.map(|(_, path)| path).collect();
-    let log_is_clean = log.clean || log.chain.is_empty();
-    let unclean =
-        !(manifest.was_clean() && log_is_clean && !log.needs_rewrite()) && !manifest.is_durable();
+    let log_is_clean = log.chain.is_empty() || (log.clean && !log.needs_rewrite());
+    let believed = manifest.is_durable() || (manifest.was_clean() && log_is_clean);
+    let unclean = !believed;
     let owed = unclean
         || !leftovers.is_empty()
         || !listing.temporaries.is_empty()

@@ -163,7 +163,8 @@ impl fmt::Display for Stats {
             mib(self.sealed_bytes),
             mib(self.index_bytes),
         )?;
-        for (number, level) in self.levels.iter().enumerate() {
+        let levels = self.levels.iter().enumerate();
+        for (number, level) in levels.filter(|(_, level)| level.runs > 0) {
             writeln!(
                 f,
                 "L{number}      {:>9.1} MiB in {} runs, {} entries, {} of them tombstones",

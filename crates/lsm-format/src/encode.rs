@@ -102,6 +102,12 @@ impl Encoder {
 /// Taking the bytes away while the run grows, which only a stream does.
 #[cfg(feature = "std")]
 impl Encoder {
+    /// The memory that bytes of the run may take without growing.
+    #[cfg(test)]
+    pub(crate) fn buffer_capacity(&self) -> usize {
+        self.buf.capacity()
+    }
+
     /// Tells whether `closed` has a block that was not taken away.
     #[inline]
     pub(crate) fn has_closed_block(&self) -> bool {

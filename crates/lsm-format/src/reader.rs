@@ -158,6 +158,3 @@ impl<'a> Iterator for RunIter<'a, '_> {
 }
 
 impl core::iter::FusedIterator for RunIter<'_, '_> {}
-
-#[cfg(test)]
-mod tests;

@@ -110,6 +110,3 @@ impl Found {
         })
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -40,8 +40,8 @@ pub struct Pool {
 
 enum Lanes {
     Threads {
-        // Emptied by shutdown: a task submitted later is dropped.
-        senders: RwLock<Vec<Sender<Message>>>,
+        // Taken by shutdown, lane by lane: a task submitted later is dropped.
+        senders: RwLock<Vec<Option<Sender<Message>>>>,
         threads: Mutex<Vec<JoinHandle<()>>>,
     },
     Stepped {
@@ -60,7 +60,7 @@ impl Pool {
         let (mut senders, mut handles) = (Vec::new(), Vec::new());
         for lane in 0..lane_count {
             let (sender, handle) = threads::start(&scheduler, format!("{name}-{lane}"), &panics)?;
-            senders.push(sender);
+            senders.push(Some(sender));
             handles.push(handle);
         }
         let lanes = Lanes::Threads {
@@ -112,7 +112,7 @@ impl Pool {
                     Some(delay) => Message::RunAt(self.scheduler.now() + delay, task),
                 };
                 let senders = senders.read().unwrap_or_else(PoisonError::into_inner);
-                let refused = match senders.get(lane) {
+                let refused = match senders.get(lane).and_then(Option::as_ref) {
                     Some(sender) => sender.send(message).err().map(|error| error.0),
                     None => Some(message),
                 };
@@ -160,19 +160,23 @@ impl Pool {
 
     /// Runs what is queued, drops what is only delayed, joins the threads. Idempotent.
     ///
+    /// Lanes end in their order, so a task may still submit to a lane with a higher number.
     /// Must not be called from one of the pool's own tasks.
     pub fn shutdown(&self) {
         match &*self.lanes {
             Lanes::Threads { senders, threads } => {
-                let senders =
-                    std::mem::take(&mut *senders.write().unwrap_or_else(PoisonError::into_inner));
-                for sender in &senders {
-                    // A lane that has already ended needs no telling.
-                    let _ = sender.send(Message::Stop);
-                }
                 let threads =
                     std::mem::take(&mut *threads.lock().unwrap_or_else(PoisonError::into_inner));
-                for thread in threads {
+                for (lane, thread) in threads.into_iter().enumerate() {
+                    let sender = senders
+                        .write()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .get_mut(lane)
+                        .and_then(Option::take);
+                    if let Some(sender) = sender {
+                        // A lane that has already ended needs no telling.
+                        let _ = sender.send(Message::Stop);
+                    }
                     // Panics of tasks are caught in the lane: there is nothing to learn here.
                     let _ = thread.join();
                 }

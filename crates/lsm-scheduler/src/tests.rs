@@ -15,8 +15,7 @@ fn order_of(seed: u64) -> Vec<(usize, usize)> {
         }
     }
     assert_eq!(scheduler.run_until_idle(1000), 24);
-    let order = order.lock().unwrap().clone();
-    order
+    std::mem::take(&mut *order.lock().unwrap())
 }
 
 #[test]
@@ -122,4 +121,21 @@ fn randomness_is_drawn_from_the_seed_when_stepped() {
     assert_eq!(draw(Scheduler::stepped(1)), draw(Scheduler::stepped(1)));
     assert_ne!(draw(Scheduler::stepped(1)), draw(Scheduler::stepped(2)));
     assert_ne!(draw(Scheduler::threads()), draw(Scheduler::threads()));
+}
+
+#[test]
+fn a_task_that_runs_at_shutdown_may_still_submit_to_a_later_lane() {
+    for scheduler in [Scheduler::threads(), Scheduler::stepped(4)] {
+        let pool = scheduler.pool("order", 2).unwrap();
+        let ran = Arc::new(AtomicUsize::new(0));
+        let (inner, count) = (pool.clone(), Arc::clone(&ran));
+        pool.submit(0, move || {
+            std::thread::sleep(Duration::from_millis(20));
+            inner.submit(1, move || {
+                count.fetch_add(1, Ordering::SeqCst);
+            });
+        });
+        pool.shutdown();
+        assert_eq!(ran.load(Ordering::SeqCst), 1, "{scheduler:?}");
+    }
 }

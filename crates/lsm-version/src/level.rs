@@ -6,12 +6,15 @@
 //! A search compares eight bytes held in one contiguous array before it follows a pointer to a
 //! run: the bytes of each largest key that come after the prefix that all keys of the level share.
 
+mod change;
+
 use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub(crate) use self::change::check_neighbours;
 use crate::RunMeta;
 
 /// An immutable, ordered list of runs.

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::edit::{EditError, VersionEdit};
+use crate::level::check_neighbours;
 use crate::{Level, RUN_ID_MAX, RunId, RunMeta};
 
 /// How many levels a version may have.
@@ -200,22 +201,16 @@ impl Version {
             .added
             .iter()
             .filter(|(at, _)| usize::from(*at) == index);
-        let mut added: Vec<_> = added.map(|(_, run)| Arc::clone(run)).collect();
+        let added: Vec<_> = added.map(|(_, run)| Arc::clone(run)).collect();
         if removed.is_empty() && added.is_empty() {
             return Ok(None);
         }
-        let mut runs = without(self.level(index), index, &removed)?;
-        if index == 0 {
-            // The edit lists the newest last, the level holds it first.
-            added.reverse();
-            added.append(&mut runs);
-            return Ok(Some(Level::overlapping_runs(added)));
-        }
-        runs.append(&mut added);
-        // The stable sort merges two sorted stretches in one pass, which is what this usually is.
-        runs.sort_by(|a, b| a.smallest_key.cmp(&b.smallest_key));
-        check_disjoint(index, &runs)?;
-        Ok(Some(Level::sorted_runs(runs)))
+        let level = self.level(index);
+        let changed = match index {
+            0 => level.with_newest(&removed, added),
+            _ => level.with_sorted(index, &removed, added),
+        };
+        changed.map(Some)
     }
 
     /// Invariants 1 to 3 for the runs that `edit` adds.
@@ -223,32 +218,35 @@ impl Version {
         if edit.added.is_empty() {
             return Ok(());
         }
-        let mut seen = HashMap::with_capacity(edit.added.len());
+        let mut ids = Vec::with_capacity(edit.added.len());
         for (level, run) in &edit.added {
             let level = usize::from(*level);
             check_level(level, run.id)?;
             check_run(level, run)?;
-            if let Some(other_level) = seen.insert(run.id, level) {
-                let run = run.id;
-                return Err(InvariantViolation::DuplicateRun {
-                    run,
-                    level,
-                    other_level,
-                }
-                .into());
+            ids.push((run.id, level));
+        }
+        ids.sort_unstable();
+        let duplicate = |run, level, other_level| InvariantViolation::DuplicateRun {
+            run,
+            level,
+            other_level,
+        };
+        for (&(run, level), &(next, other_level)) in ids.iter().zip(ids.iter().skip(1)) {
+            if run == next {
+                return Err(duplicate(run, level, other_level).into());
             }
         }
+        // New ids are larger than old ones as a rule, so the smallest settles most comparisons.
+        let smallest = ids.first().map_or(0, |(id, _)| *id);
         for (other_level, present) in self.runs() {
-            if let Some(&level) = seen.get(&present.id)
+            if present.id < smallest {
+                continue;
+            }
+            if let Ok(place) = ids.binary_search_by_key(&present.id, |(id, _)| *id)
                 && !edit.removes(other_level, present.id)
             {
-                let run = present.id;
-                return Err(InvariantViolation::DuplicateRun {
-                    run,
-                    level,
-                    other_level,
-                }
-                .into());
+                let level = ids.get(place).map_or(other_level, |(_, level)| *level);
+                return Err(duplicate(present.id, level, other_level).into());
             }
         }
         Ok(())
@@ -282,28 +280,6 @@ impl Version {
     }
 }
 
-/// The runs of `level` save those in `removed`, which is sorted and must name present ones once.
-fn without(level: &Level, index: usize, removed: &[RunId]) -> Result<Vec<Arc<RunMeta>>, EditError> {
-    let kept: Vec<_> = level
-        .runs()
-        .iter()
-        .filter(|run| removed.binary_search(&run.id).is_err())
-        .cloned()
-        .collect();
-    if kept.len() + removed.len() == level.len() {
-        return Ok(kept);
-    }
-    let is_missing = |id: &RunId| !level.runs().iter().any(|run| run.id == *id);
-    let missing = removed.iter().copied().find(is_missing);
-    // None is missing: then one is named twice, and gone the second time.
-    let twice = removed.windows(2).find(|pair| pair.first() == pair.last());
-    let run = missing.or_else(|| twice.and_then(|pair| pair.first().copied()));
-    Err(EditError::MissingRun {
-        level: index,
-        run: run.unwrap_or_default(),
-    })
-}
-
 fn check_level(level: usize, run: RunId) -> Result<(), InvariantViolation> {
     if level < LEVEL_COUNT_MAX {
         Ok(())
@@ -330,10 +306,7 @@ fn check_run(level: usize, run: &RunMeta) -> Result<(), InvariantViolation> {
 
 fn check_disjoint(level: usize, runs: &[Arc<RunMeta>]) -> Result<(), InvariantViolation> {
     for (left, right) in runs.iter().zip(runs.iter().skip(1)) {
-        if left.largest_key >= right.smallest_key {
-            let (left, right) = (left.id, right.id);
-            return Err(InvariantViolation::Overlap { level, left, right });
-        }
+        check_neighbours(level, left, right)?;
     }
     Ok(())
 }

@@ -35,9 +35,11 @@ fn run_again(
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
-        .args(["run", "--quiet", "--release", "--features", "engine"])
+        // Of the whole workspace, as the gate's other optimised builds are, so as to share them.
+        .args(["run", "--quiet", "--release", "--features", "xtask/engine"])
         .arg("--manifest-path")
-        .arg(workspace::root().join("xtask").join("Cargo.toml"))
+        .arg(workspace::root().join("Cargo.toml"))
+        .args(["--bin", "xtask"])
         .args(["--", name])
         .args(arguments);
     if let Some(dir) = dir {

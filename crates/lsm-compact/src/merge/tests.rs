@@ -35,7 +35,7 @@ fn any_walk_over_any_sources_matches_the_map_of_their_union() {
         TestResult::passed()
     }
     QuickCheck::new()
-        .tests(2000)
+        .tests(800)
         .quickcheck(matches as fn(Vec<Vec<Key>>, Vec<Move>) -> TestResult);
 }
 

@@ -107,7 +107,7 @@ impl Picker<'_> {
     fn l0_merge(&self, runs: &[&Arc<RunMeta>], stretch: &[usize]) -> Option<Job> {
         // Each run is older than those before it, so the rest of a stretch is closed over older
         // overlapping runs wherever it is cut.
-        let bytes_max = self.options.level_base_bytes().saturating_mul(2);
+        let bytes_max = self.options.base_bytes().saturating_mul(2);
         let mut bytes = 0_u64;
         let mut taken = 0;
         for &at in stretch.iter().rev() {

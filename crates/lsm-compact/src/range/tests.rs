@@ -60,7 +60,7 @@ fn any_walk_inside_any_bounds_matches_the_entries_between_them() {
         walk(&mut LiveCursor::new(ranged()), &live(&model), &moves);
     }
     QuickCheck::new()
-        .tests(2000)
+        .tests(800)
         .quickcheck(matches as fn(Vec<Key>, AnyBound, AnyBound, Vec<Move>));
 }
 
@@ -85,7 +85,7 @@ fn an_iterator_yields_each_live_entry_once_whichever_end_is_asked() {
         }
     }
     QuickCheck::new()
-        .tests(2000)
+        .tests(800)
         .quickcheck(matches as fn(Vec<Key>, AnyBound, AnyBound, Vec<bool>));
 }
 
@@ -137,7 +137,7 @@ fn the_bounds_of_a_prefix_hold_what_starts_with_it_and_nothing_else() {
         inside == key.0.starts_with(&prefix.0)
     }
     QuickCheck::new()
-        .tests(2000)
+        .tests(800)
         .quickcheck(matches as fn(Key, Key) -> bool);
     assert_eq!(prefix_bounds(&[0xff, 0xff]).1, Unbounded);
 }

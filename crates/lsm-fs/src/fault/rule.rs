@@ -176,7 +176,7 @@ impl Rule {
 
     /// What this rule wants to become of an operation.
     pub(super) fn judge(&mut self, event: &Event<'_>) -> Verdict {
-        if self.is_spent() || !self.matches(event) {
+        if !self.matches(event) {
             return Verdict::Proceed;
         }
         let is_first = !self.struck;

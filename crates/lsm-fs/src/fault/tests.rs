@@ -232,6 +232,15 @@ fn a_failed_append_may_leave_bytes_past_the_logical_end() {
 }
 
 #[test]
+fn a_fault_after_the_effect_is_never_a_short_write() {
+    let (sim, fs) = over_sim();
+    let file = fs.create_new(path("/a")).unwrap();
+    fs.fail_nth(0, no_room().short_write(1).after_the_effect());
+    assert!(file.append(b"abc").is_err());
+    assert_eq!(sim.file_len(path("/a")).unwrap(), 3);
+}
+
+#[test]
 fn an_injected_failure_of_a_sync_is_final_for_what_was_pending() {
     let (sim, fs) = over_sim();
     let file = fs.create_new(path("/a")).unwrap();

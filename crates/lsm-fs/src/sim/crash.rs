@@ -239,7 +239,6 @@ impl Fate {
                 }
             }
         }
-        builder.content.clear_past_len();
         builder.content
     }
 

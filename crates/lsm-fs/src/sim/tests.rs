@@ -4,6 +4,7 @@ use super::*;
 use crate::{read_to_vec, write_file_atomically};
 
 mod histories;
+mod room;
 
 /// A file with synced bytes and name, and a handle that appends to it.
 fn synced_file(fs: &SimFs, path: &str, bytes: &[u8]) -> Arc<dyn File> {
@@ -353,6 +354,19 @@ fn a_second_crash_loses_nothing_that_the_first_image_held() {
 }
 
 #[test]
+fn a_kept_removal_of_a_new_file_does_not_take_the_old_one_of_that_name() {
+    let fs = SimFs::new();
+    synced_file(&fs, "/a", b"old");
+    synced_file(&fs, "/t", b"new");
+    fs.rename(Path::new("/t"), Path::new("/a")).unwrap();
+    fs.remove_file(Path::new("/a")).unwrap();
+    let found: BTreeSet<_> = (0..100)
+        .map(|seed| names(&fs.crash(&CrashImage::NamesSubset { seed }), "/").concat())
+        .collect();
+    assert_eq!(found, ["", "a", "at"].map(String::from).into());
+}
+
+#[test]
 fn a_kill_keeps_the_page_cache_and_a_power_cut_after_it_does_not() {
     let fs = SimFs::new();
     let file = synced_file(&fs, "/a", b"synced");
@@ -402,6 +416,25 @@ fn a_failed_sync_leaves_pages_clean_so_that_a_retry_saves_nothing() {
 }
 
 #[test]
+fn what_was_cut_off_stays_off_after_a_failed_sync_of_the_cut_and_a_later_good_one() {
+    let fs = SimFs::new();
+    let file = synced_file(&fs, "/a", b"abcdef");
+    file.truncate(2).unwrap();
+    fs.fail_sync(Path::new("/a")).unwrap();
+    assert_eq!(
+        read(&fs.crash(&CrashImage::NothingUnsynced), "/a"),
+        b"abcdef"
+    );
+    file.sync().unwrap();
+    file.preallocate(6).unwrap();
+    file.sync().unwrap();
+    assert_eq!(
+        read(&fs.crash(&CrashImage::NothingUnsynced), "/a"),
+        b"ab\0\0\0\0"
+    );
+}
+
+#[test]
 fn a_failed_sync_of_a_directory_loses_its_names_for_later_syncs() {
     let fs = SimFs::new();
     fs.create_new(Path::new("/a")).unwrap();
@@ -417,85 +450,6 @@ fn a_failed_sync_of_a_directory_loses_its_names_for_later_syncs() {
         names(&fs.crash(&CrashImage::EverythingUnsynced), "/"),
         ["b"]
     );
-}
-
-#[test]
-fn a_full_disk_takes_what_fits_and_then_nothing() {
-    let fs = SimFs::new();
-    fs.set_capacity_bytes(Some(10));
-    let file = fs.create_new(Path::new("/a")).unwrap();
-    assert_eq!(file.append(b"0123456789ab").unwrap(), 10);
-    assert_eq!(
-        file.append(b"ab").unwrap_err().kind(),
-        io::ErrorKind::StorageFull
-    );
-    assert_eq!(file.append(b"").unwrap(), 0);
-    assert_eq!(read(&fs, "/a"), b"0123456789");
-    file.truncate(4).unwrap();
-    file.append_all(b"xy").unwrap();
-    assert_eq!(fs.used_bytes(), 6);
-    fs.set_capacity_bytes(None);
-    file.append_all(&[0; 100]).unwrap();
-}
-
-#[test]
-fn preallocated_room_is_used_and_not_paid_for_twice() {
-    let fs = SimFs::new();
-    fs.set_capacity_bytes(Some(100));
-    let file = fs.create_new(Path::new("/a")).unwrap();
-    assert_eq!(
-        file.preallocate(101).unwrap_err().kind(),
-        io::ErrorKind::StorageFull
-    );
-    assert!(file.is_empty().unwrap());
-    file.preallocate(100).unwrap();
-    let other = fs.create_new(Path::new("/b")).unwrap();
-    assert_eq!(
-        other.append(b"x").unwrap_err().kind(),
-        io::ErrorKind::StorageFull
-    );
-    file.append_all(&[1; 100]).unwrap();
-    assert_eq!(
-        file.append(b"x").unwrap_err().kind(),
-        io::ErrorKind::StorageFull
-    );
-    file.truncate(50).unwrap();
-    other.append_all(&[1; 50]).unwrap();
-}
-
-#[test]
-fn room_comes_back_with_the_last_name_and_handle() {
-    let fs = SimFs::new();
-    fs.set_capacity_bytes(Some(10));
-    let file = fs.create_new(Path::new("/a")).unwrap();
-    file.append_all(&[1; 10]).unwrap();
-    fs.hard_link(Path::new("/a"), Path::new("/b")).unwrap();
-    fs.remove_file(Path::new("/a")).unwrap();
-    assert_eq!(fs.used_bytes(), 10, "it has another name");
-    fs.remove_file(Path::new("/b")).unwrap();
-    assert_eq!(fs.used_bytes(), 10, "it has a handle");
-    drop(file);
-    assert_eq!(fs.used_bytes(), 0);
-    fs.create_new(Path::new("/c"))
-        .unwrap()
-        .append_all(&[2; 10])
-        .unwrap();
-}
-
-#[test]
-fn a_replaced_file_is_forgotten_only_when_no_crash_can_bring_it_back() {
-    let fs = SimFs::new();
-    let inodes = |fs: &SimFs| fs.disk.lock().inodes().count();
-    for n in 0..10_u8 {
-        let (temp, target) = (Path::new("/t"), Path::new("/a"));
-        write_file_atomically(&fs, temp, target, &[n]).unwrap();
-        assert_eq!(inodes(&fs), 2, "the root and one file");
-    }
-    fs.remove_file(Path::new("/a")).unwrap();
-    assert_eq!(inodes(&fs), 2);
-    assert_eq!(read(&fs.crash(&CrashImage::NothingUnsynced), "/a"), [9]);
-    fs.sync_dir(Path::new("/")).unwrap();
-    assert_eq!(inodes(&fs), 1);
 }
 
 #[test]

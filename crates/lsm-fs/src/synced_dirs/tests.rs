@@ -62,6 +62,32 @@ fn a_kill_before_any_step_is_made_up_for_by_the_next_call() {
 }
 
 #[test]
+fn each_directory_is_synced_itself_and_its_parent_before_the_next_is_created() {
+    let fs = FaultFs::over_sim(SimFs::new());
+    fs.start_trace(100);
+    create_dir_all_synced(&fs, Path::new("/a/b")).unwrap();
+    let trace = fs
+        .take_trace()
+        .into_iter()
+        .filter(|event| event.operation.is_mutating());
+    let told: Vec<_> = trace
+        .map(|event| (event.operation, event.path.to_str().unwrap().to_owned()))
+        .collect();
+    let expected = [
+        (Operation::CreateDir, "/a"),
+        (Operation::SyncDir, "/a"),
+        (Operation::SyncDir, "/"),
+        (Operation::CreateDir, "/a/b"),
+        (Operation::SyncDir, "/a/b"),
+        (Operation::SyncDir, "/a"),
+    ];
+    assert_eq!(
+        told,
+        expected.map(|(operation, path)| (operation, path.to_owned()))
+    );
+}
+
+#[test]
 fn a_file_in_the_way_is_named() {
     let fs = SimFs::new();
     fs.create_new(Path::new("/a")).unwrap();

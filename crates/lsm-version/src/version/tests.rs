@@ -122,7 +122,7 @@ fn a_run_id_occurs_once() {
     );
     check_apply(
         &edit(&[], &[(0, 12, "a", "b"), (4, 12, "a", "b")]),
-        "run 12 occurs both at level 4 and at level 0",
+        "run 12 occurs both at level 0 and at level 4",
     );
 }
 
@@ -206,4 +206,34 @@ fn untouched_levels_are_shared() {
 fn a_level_that_does_not_exist_is_empty() {
     assert!(base().level(2).is_empty());
     assert!(base().level(1000).is_empty());
+}
+
+quickcheck::quickcheck! {
+    fn a_changed_level_is_searched_as_one_made_at_once(changes: Vec<(u8, u8, bool)>) -> bool {
+        // Keys with prefixes of several lengths in common, so that the shared one comes and goes.
+        let key = |number: u8| match number % 4 {
+            0 => format!("{number:03}"),
+            _ => format!("100000000000{number:03}"),
+        };
+        let mut version = Version::empty();
+        for (id, (first, second, remove)) in (1..).zip(changes) {
+            let removed = version.level(1).runs().get(usize::from(second) % 8);
+            let removed = removed.filter(|_| remove).map(|run| (1, run.id));
+            let (a, b) = (key(first), key(second % 16));
+            let (smallest, largest) = if a < b { (&a, &b) } else { (&b, &a) };
+            let edit = VersionEdit {
+                removed: removed.into_iter().collect(),
+                added: vec![(1, run(id, smallest, largest))],
+                ..VersionEdit::default()
+            };
+            let Ok(next) = version.apply(&edit) else {
+                continue;
+            };
+            let runs = next.level(1).runs();
+            let at_once = Level::sorted_runs(runs.to_vec());
+            assert_eq!(format!("{:?}", next.level(1)), format!("{at_once:?}"));
+            version = next;
+        }
+        true
+    }
 }

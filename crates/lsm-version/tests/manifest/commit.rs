@@ -1,15 +1,11 @@
-//! Commits that succeed, and commits that fail and are followed by others.
+//! Commits that succeed, and what is loaded after them.
 
-use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io::{self, ErrorKind};
-use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use lsm_fs::{CrashImage, Fault, FaultFs, FileSystem, Operation, SimFs};
-use lsm_version::{
-    CommitError, EditError, LoadError, Manifest, ManifestState, RunMeta, VersionEdit,
-};
-use lsm_wal::{LogBounds, Position};
+use lsm_fs::{CrashImage, FaultFs, Operation, RealFs, SimFs};
+use lsm_version::{CommitError, LoadError, Manifest, ManifestState, VersionEdit};
 
 use crate::support::*;
 
@@ -45,6 +41,26 @@ fn a_manifest_that_is_there_is_not_created_again() {
 }
 
 #[test]
+fn the_same_holds_on_a_real_disk() {
+    let scratch = tempfile::tempdir().expect("creates");
+    let fs = Arc::new(RealFs::new());
+    let mut manifest = Manifest::create(fs.clone(), scratch.path(), IDENTITY).expect("creates");
+    for round in 1..4 {
+        manifest
+            .commit(ceilings(10 * round, 10, 10))
+            .expect("commits");
+        let edit = add(0, run(round, "a", "b"));
+        manifest.commit(&edit).expect("commits");
+        let expected = manifest.state().clone();
+        manifest = Manifest::load(fs.clone(), scratch.path(), &mut |run| {
+            panic!("keys of {run:?} are not stored") as Result<_, Infallible>
+        })
+        .expect("loads");
+        assert_eq!(manifest.state(), &expected);
+    }
+}
+
+#[test]
 fn loading_writes_nothing() {
     let sim = SimFs::new();
     create(sim.clone())
@@ -54,27 +70,6 @@ fn loading_writes_nothing() {
     let manifest = load(fs.clone()).expect("loads");
     assert_eq!(fs.mutation_count(), 0);
     assert!(!manifest.is_durable());
-}
-
-#[test]
-fn a_refused_edit_writes_nothing_and_the_next_one_is_committed() {
-    let fs = FaultFs::over_sim(SimFs::new());
-    let mut manifest = create(fs.clone());
-    let before = fs.mutation_count();
-    let error = manifest
-        .commit(add(0, run(7, "a", "b")))
-        .expect_err("7 was not reserved");
-    assert!(
-        matches!(error, CommitError::Invalid(EditError::NotReserved { .. })),
-        "{error}"
-    );
-    assert_eq!(
-        (fs.mutation_count(), manifest.state()),
-        (before, &ManifestState::default())
-    );
-    manifest.commit(ceilings(8, 1, 1)).expect("commits");
-    manifest.commit(add(0, run(7, "a", "b"))).expect("commits");
-    assert_eq!(state_of(fs), *manifest.state());
 }
 
 #[test]
@@ -97,14 +92,13 @@ fn a_handle_appends_only_to_the_file_it_built() {
 
 #[test]
 fn what_a_killed_process_left_in_the_page_cache_is_written_again() {
-    let fs = FaultFs::over_sim(SimFs::new());
     let sim = SimFs::new();
-    let fs_of_killed = FaultFs::over_sim(sim.clone());
-    let mut manifest = create(fs_of_killed.clone());
+    let fs = FaultFs::over_sim(sim.clone());
+    let mut manifest = create(fs.clone());
     // The process is killed between writing the record and syncing it.
-    let killed = Arc::new(std::sync::Mutex::new(None));
+    let killed = Arc::new(Mutex::new(None));
     let seen = Arc::clone(&killed);
-    fs_of_killed.on_operation(move |event| {
+    fs.on_operation(move |event| {
         if event.operation == Operation::Sync {
             *seen.lock().expect("unpoisoned") = Some(sim.reopen_after_kill());
         }
@@ -115,7 +109,6 @@ fn what_a_killed_process_left_in_the_page_cache_is_written_again() {
         .expect("unpoisoned")
         .take()
         .expect("a sync was seen");
-    drop(fs);
 
     let mut manifest = load(sim.clone()).expect("loads");
     assert_eq!(
@@ -159,90 +152,6 @@ fn a_clean_mark_is_the_last_record_and_the_next_commit_rewrites() {
 }
 
 #[test]
-fn a_full_disk_rejects_the_edit_and_the_next_commit_succeeds_when_there_is_room() {
-    let fs = SimFs::new();
-    let mut manifest = create(fs.clone());
-    manifest.commit(ceilings(10, 1, 1)).expect("commits");
-    let before = manifest.state().clone();
-    for spare_bytes in [0, 1, 40, 63] {
-        fs.set_capacity_bytes(Some(fs.used_bytes() + spare_bytes));
-        for _ in 0..2 {
-            let error = manifest
-                .commit(add(0, run(3, "a", "b")))
-                .expect_err("no room");
-            assert!(error.is_no_room() && !error.is_final(), "{error}");
-            assert_eq!(manifest.state(), &before);
-            assert!(manifest.is_durable(), "what was committed still is");
-            assert_eq!(state_of(fs.clone()), before);
-        }
-        fs.set_capacity_bytes(None);
-        let file_name = Path::new("/MANIFEST.tmp");
-        assert_eq!(
-            fs.kind(file_name).expect("looks"),
-            None,
-            "the room is given back"
-        );
-    }
-    manifest.commit(add(0, run(3, "a", "b"))).expect("commits");
-    assert_eq!(state_of(fs), *manifest.state());
-}
-
-#[test]
-fn a_file_that_outgrew_its_snapshot_is_rewritten_or_else_appended_to() {
-    let sim = SimFs::new();
-    let fs = FaultFs::over_sim(sim.clone());
-    let mut manifest = create(fs.clone());
-    let long = "k".repeat(4096);
-    manifest.commit(ceilings(10_000, 1, 1)).expect("commits");
-    // What stays makes the snapshot, some 40 KiB, longer than a record, some 8 KiB.
-    for id in 9_001..9_005 {
-        let key = format!("{id:04096}");
-        manifest
-            .commit(add(2, run(id, &key, &key)))
-            .expect("commits");
-    }
-    let mut longest = 0;
-    let mut replace = |manifest: &mut Manifest, id: u64| {
-        let edit = VersionEdit {
-            removed: if id == 1 { vec![] } else { vec![(1, id - 1)] },
-            ..add(1, run(id, &long, &long))
-        };
-        manifest.commit(edit).expect("commits");
-        let len = sim.file_len(Path::new(MANIFEST)).expect("measures");
-        longest = longest.max(len);
-        len
-    };
-    let mut id = 0;
-    while fs.count_of(Operation::Rename) < 3 {
-        id += 1;
-        replace(&mut manifest, id);
-    }
-    // Now there is room for records, but for no file beside the old one.
-    let mut len = 0;
-    while len < (1 << 20) + 200_000 {
-        id += 1;
-        let spare = if len < 1 << 19 {
-            None
-        } else {
-            Some(sim.used_bytes() + 9_000)
-        };
-        sim.set_capacity_bytes(spare);
-        len = replace(&mut manifest, id);
-    }
-    assert_eq!(
-        fs.count_of(Operation::Rename),
-        3,
-        "the full disk allowed no rewrite"
-    );
-    assert_eq!(state_of(sim.clone()), *manifest.state());
-    sim.set_capacity_bytes(None);
-    id += 1;
-    assert!(replace(&mut manifest, id) < 60_000);
-    assert!(longest < 2 << 20, "{longest} bytes");
-    assert_eq!(state_of(sim), *manifest.state());
-}
-
-#[test]
 fn an_edit_too_long_for_a_record_is_committed_by_a_rewrite() {
     let fs = FaultFs::over_sim(SimFs::new());
     let mut manifest = create(fs.clone());
@@ -266,129 +175,6 @@ fn an_edit_too_long_for_a_record_is_committed_by_a_rewrite() {
         "the new file is appended to"
     );
     assert_eq!(state_of(fs), *manifest.state());
-}
-
-/// One failed operation, whatever it is, at every place of a scenario of both kinds of commits.
-#[test]
-fn every_failed_operation_is_told_as_what_it_is() {
-    let operations = sweep_step(u64::MAX, Fault::new(ErrorKind::Other)).mutations;
-    assert!(operations > 15, "{operations} operations");
-    for fault in [
-        Fault::new(ErrorKind::StorageFull),
-        Fault::new(ErrorKind::Other).short_write(20),
-        Fault::new(ErrorKind::Other).after_the_effect(),
-        Fault::new(ErrorKind::StorageFull)
-            .short_write(60)
-            .for_good(),
-        Fault::new(ErrorKind::Other).for_good(),
-        Fault::new(ErrorKind::Other).after_the_effect().for_good(),
-    ] {
-        let steps = (0..operations).map(|n| sweep_step(n, fault.clone()));
-        let failures = steps.filter(|step| step.failed).count();
-        // Removing a temporary that is not there may not fail at all.
-        assert!(
-            failures as u64 + 4 >= operations,
-            "{fault:?}: {failures} failures"
-        );
-    }
-}
-
-struct Sweep {
-    mutations: u64,
-    failed: bool,
-}
-
-/// Fails operation `n` of the scenario and checks what follows, on the disk and in the handle.
-fn sweep_step(n: u64, fault: Fault) -> Sweep {
-    let sim = SimFs::new();
-    create(sim.clone())
-        .commit(ceilings(100, 1, 1))
-        .expect("commits");
-    let fs = FaultFs::over_sim(sim.clone());
-    fs.fail_nth(n, fault);
-    let mut manifest = load(fs.clone()).expect("loads");
-    let edits = [
-        add(0, run(1, "a", "b")),
-        add(0, run(2, "a", "c")),
-        mark(),
-        ceilings(101, 1, 1),
-    ];
-    let mut failed = false;
-    for edit in &edits {
-        let old = manifest.state().clone();
-        let new = old.apply(edit).expect("fits");
-        let Err(error) = manifest.commit(edit) else {
-            continue;
-        };
-        failed = true;
-        let images = CrashImage::standard(n);
-        let mut found = images.iter().map(|image| state_of(sim.crash(image)));
-        assert_eq!(manifest.state(), &old);
-        if error.is_final() {
-            assert!(found.all(|state| state == old || state == new));
-            assert!(!manifest.is_durable());
-            fs.clear_faults();
-            let next = manifest.commit(edit);
-            assert!(
-                matches!(next, Err(CommitError::Poisoned { .. })),
-                "{next:?}"
-            );
-            break;
-        }
-        assert!(matches!(error, CommitError::NotWritten { .. }), "{error}");
-        assert!(
-            found.all(|state| state == old),
-            "operation {n}: a rejected edit came back"
-        );
-        assert_eq!(state_of(sim.clone()), old);
-        fs.clear_faults();
-        manifest.commit(edit).expect("the fault has passed");
-        assert_eq!(state_of(sim.crash(&CrashImage::NothingUnsynced)), new);
-    }
-    Sweep {
-        mutations: fs.mutation_count(),
-        failed,
-    }
-}
-
-#[test]
-fn a_failed_sync_of_a_record_is_final() {
-    let sim = SimFs::new();
-    let fs = FaultFs::over_sim(sim.clone());
-    let mut manifest = create(fs.clone());
-    fs.fail_when(Operation::Sync, |_| true, Fault::new(ErrorKind::Other));
-    let error = manifest
-        .commit(ceilings(5, 1, 1))
-        .expect_err("the sync failed");
-    assert!(
-        matches!(
-            error,
-            CommitError::FateUnknown {
-                operation: "sync",
-                ..
-            }
-        ),
-        "{error}"
-    );
-    assert!(error.is_final() && !error.is_no_room());
-    for _ in 0..2 {
-        let error = manifest.commit(ceilings(6, 1, 1)).expect_err("poisoned");
-        assert!(
-            matches!(error, CommitError::Poisoned { .. }) && error.is_final(),
-            "{error}"
-        );
-    }
-    assert!(!manifest.is_durable());
-    assert_eq!(
-        fs.count_of(Operation::Append),
-        3,
-        "a poisoned handle writes nothing"
-    );
-    // Loaded again, the record counts or not, and either is made durable before it is relied on.
-    let mut manifest = load(fs).expect("loads");
-    manifest.commit(VersionEdit::default()).expect("commits");
-    let power_cut = sim.crash(&CrashImage::NothingUnsynced);
-    assert_eq!(state_of(power_cut).ceilings, manifest.state().ceilings);
 }
 
 #[test]
@@ -465,119 +251,4 @@ fn a_text_manifest_is_adopted_by_one_rename() {
     let fs = SimFs::new();
     Manifest::adopt(Arc::new(fs.clone()), dir(), IDENTITY, &first).expect("adopts");
     assert_eq!(state_of(fs).version.run_count(), 1);
-}
-
-#[test]
-fn a_foreign_directory_under_the_temporary_name_is_left_alone() {
-    let fs = SimFs::new();
-    create(fs.clone())
-        .commit(ceilings(9, 9, 9))
-        .expect("commits");
-    fs.create_dir(Path::new("/MANIFEST.tmp")).expect("creates");
-    let mut manifest = load(fs.clone()).expect("loads");
-    let error = manifest
-        .commit(ceilings(10, 9, 9))
-        .expect_err("there is no way to write");
-    assert!(matches!(error, CommitError::NotWritten { .. }), "{error}");
-    assert!(
-        fs.kind(Path::new("/MANIFEST.tmp"))
-            .expect("looks")
-            .is_some()
-    );
-}
-
-/// Builds edits that fit from arbitrary bytes.
-struct Author {
-    next_id: u64,
-    long: HashMap<u64, Arc<RunMeta>>,
-}
-
-impl Author {
-    fn edit(&mut self, state: &ManifestState, choice: u8, detail: u8) -> VersionEdit {
-        let id = self.next_id;
-        let mut edit = VersionEdit::default();
-        if id >= state.ceilings.run_id {
-            edit = ceilings(
-                id + 1 + u64::from(detail),
-                state.ceilings.segment_id,
-                1 << 30,
-            );
-        }
-        let pick = state.version.runs().nth(usize::from(detail) % 7);
-        match (choice % 9, pick) {
-            (0..=2, _) => {
-                self.next_id += 1;
-                edit.added.push((0, self.run(id, detail, choice)));
-                edit.flushed_seqno = Some(state.flushed_seqno + u64::from(detail));
-            }
-            (3, _) => {
-                let segment = state.log.retired_below.max(1) + u64::from(detail);
-                edit = ceilings(state.ceilings.run_id, segment + 2, 1 << 40);
-                edit.log = Some(LogBounds {
-                    retired_below: segment,
-                    floor: detail.is_multiple_of(2).then_some(segment),
-                    end: detail
-                        .is_multiple_of(3)
-                        .then_some(Position::new(segment + 1, 4096)),
-                    discarded_through: u64::from(choice),
-                });
-            }
-            (4, _) => edit.legacy_log_live = Some(detail.is_multiple_of(2)),
-            (5, _) => {
-                edit = mark();
-                edit.ceilings = Some(state.ceilings);
-            }
-            (_, Some((level, run))) => {
-                let level = u8::try_from(level).expect("there are few levels");
-                edit.removed.push((level, run.id));
-                if !choice.is_multiple_of(3) && level < 15 {
-                    edit.added.push((level + 1 + detail % 2, Arc::clone(run)));
-                }
-            }
-            _ => {}
-        }
-        edit
-    }
-
-    fn run(&mut self, id: u64, detail: u8, choice: u8) -> Arc<RunMeta> {
-        let padding = "p".repeat(if choice.is_multiple_of(5) { 4097 } else { 3 });
-        let smallest = format!("{:03}", u16::from(detail) % 200);
-        let largest = format!("{:03}{padding}", u16::from(detail) % 200 + 10);
-        let run = run(id, &smallest, &largest);
-        if padding.len() > 4096 {
-            self.long.insert(id, Arc::clone(&run));
-        }
-        run
-    }
-}
-
-quickcheck::quickcheck! {
-    fn what_was_committed_is_what_is_loaded(script: Vec<(u8, u8)>) -> bool {
-        let fs = SimFs::new();
-        let mut manifest = create(fs.clone());
-        let mut author = Author { next_id: 1, long: HashMap::new() };
-        for (choice, detail) in script {
-            if choice > 230 {
-                manifest = load_with(fs.clone(), &author.long).expect("loads");
-                continue;
-            }
-            let edit = author.edit(manifest.state(), choice, detail);
-            let expected = match manifest.state().apply(&edit) {
-                Ok(next) => next,
-                // A move into a run that overlaps it; refused alike.
-                Err(refused) => {
-                    let error = manifest.commit(&edit).expect_err("does not fit");
-                    assert!(matches!(error, CommitError::Invalid(error) if error == refused));
-                    continue;
-                }
-            };
-            manifest.commit(&edit).expect("commits");
-            assert_eq!(manifest.state(), &expected);
-            let power_cut = fs.crash(&CrashImage::NothingUnsynced);
-            let loaded = load_with(power_cut, &author.long).expect("loads");
-            assert_eq!(loaded.state(), &expected);
-            assert_eq!((loaded.was_clean(), loaded.was_torn()), (edit.clean, false));
-        }
-        true
-    }
 }

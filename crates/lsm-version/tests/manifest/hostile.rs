@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use lsm_fs::{Fault, FaultFs, FileSystem, Operation, SimFs};
+use lsm_fs::{Fault, FaultFs, FileSystem, SimFs};
 use lsm_version::{LoadError, ManifestState, VersionEdit};
 use lsm_wal::{FrameBuffer, FrameKey, Position};
 

@@ -5,6 +5,8 @@
 
 mod commit;
 mod crash;
+mod failure;
 mod format;
 mod hostile;
+mod model;
 mod support;

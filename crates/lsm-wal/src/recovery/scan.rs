@@ -51,6 +51,10 @@ pub(super) fn scan<E>(
     }
     if let Some(stop) = stop {
         check_not_damage(options, bounds, chain, &stop)?;
+        // What the header of a discarded member claims is as true as any other claim.
+        for member in chain {
+            state.believe(member.header.durable);
+        }
         // A discarded member cannot hold the mark that ends the log.
         state.clean &= stop.member + 1 == chain.len();
     }

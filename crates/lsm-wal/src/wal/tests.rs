@@ -1,4 +1,7 @@
-//! The log as its users see it, on a simulated disk that crashes and fails at every operation.
+//! The log as its users see it: situations, one test each. Crashes and failures at every operation
+//! are in `sweeps`.
+
+mod sweeps;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,17 +28,11 @@ fn open(fs: impl FileSystem) -> Result<(Wal, Vec<Vec<u8>>), Error> {
     Ok((wal, records.map(|record| record.payload.to_vec()).collect()))
 }
 
-/// A disk whose log directory is durable.
-fn disk() -> SimFs {
-    let sim = SimFs::new();
-    sim.create_dir(Path::new(DIR)).unwrap();
-    sim.sync_dir(Path::new("/")).unwrap();
-    sim
-}
-
 fn segments(fs: &impl FileSystem) -> Vec<u64> {
     let entries = fs.list(Path::new(DIR)).unwrap();
-    let ids = entries.iter().map(|entry| parse_segment_file_name(&entry.name));
+    let ids = entries
+        .iter()
+        .map(|entry| parse_segment_file_name(&entry.name));
     ids.flatten().collect()
 }
 
@@ -47,173 +44,6 @@ fn flip_byte(fs: &SimFs, segment: u64, offset: usize) {
     bytes[offset] ^= 0x40;
     fs.remove_file(&path).unwrap();
     fs.create_new(&path).unwrap().append_all(&bytes).unwrap();
-}
-
-/// What a log must and may hold: the payloads given to it in order, rejected ones left out, and
-/// how many of them were acknowledged as durable. One more may be in flight.
-#[derive(Debug, Clone, Default)]
-struct Model {
-    given: Vec<Vec<u8>>,
-    durable_count: usize,
-    in_flight: Option<Vec<u8>>,
-}
-
-impl Model {
-    fn check(&self, found: &[Vec<u8>], what: &dyn std::fmt::Debug) {
-        assert!(found.len() >= self.durable_count, "lost: {} of {}; {what:?}", found.len(), self.durable_count);
-        let allowed: Vec<&Vec<u8>> = self.given.iter().chain(&self.in_flight).collect();
-        assert!(found.len() <= allowed.len(), "more than was given; {what:?}");
-        assert!(found.iter().zip(allowed).all(|(found, given)| found == given), "not a prefix; {what:?}");
-    }
-}
-
-/// Runs the scenario, keeping the model; errors are what the caller of a failing disk sees.
-fn run(fs: &FaultFs, model: &Mutex<Model>) {
-    let Ok((wal, _)) = open(fs.clone()) else {
-        return;
-    };
-    let append = |tag: &str, len: usize, durability| {
-        let mut payload = tag.as_bytes().to_vec();
-        payload.resize(len, b'.');
-        model.lock().unwrap().in_flight = Some(payload.clone());
-        let outcome = wal.append(&payload, durability);
-        let mut model = model.lock().unwrap();
-        match &outcome {
-            Ok(_) => {
-                model.in_flight = None;
-                model.given.push(payload);
-                if durability == Durability::Sync {
-                    model.durable_count = model.given.len();
-                }
-            }
-            // Rejected: it must never be found again.
-            Err(Error::WriteFailed { .. }) => model.in_flight = None,
-            // Its fate is open, and nothing more is taken.
-            Err(error) => {
-                assert!(error.is_final() || matches!(error, Error::Io { .. }), "{error}");
-                if !matches!(error, Error::Poisoned { .. }) {
-                    model.given.push(payload);
-                }
-                model.in_flight = None;
-            }
-        }
-    };
-    let sync = || {
-        if wal.sync().is_ok() {
-            let mut model = model.lock().unwrap();
-            model.durable_count = model.given.len();
-        }
-    };
-    append("s1", 9, Durability::Sync);
-    append("b2", 700, Durability::Buffered);
-    append("b3", 30, Durability::Buffered);
-    wal.rotate();
-    append("b4", 600, Durability::Buffered);
-    append("s5", 40, Durability::Sync);
-    append("b6", 3_000, Durability::Buffered);
-    append("b7", 8, Durability::Buffered);
-    wal.rotate();
-    append("b8", 0, Durability::Buffered);
-    sync();
-    append("b9", 100, Durability::Buffered);
-    if wal.close().is_ok() {
-        let mut model = model.lock().unwrap();
-        model.durable_count = model.given.len();
-    }
-}
-
-/// Opens the log on `disk`, crashing at every operation of that too, and checks that what was
-/// handed out is still there after the next power cut.
-fn check_recovery(disk: &SimFs, model: &Model, what: &dyn std::fmt::Debug) {
-    let fs = FaultFs::over_sim(disk.clone());
-    let crashed = disk.clone();
-    let expected = model.clone();
-    let told = format!("{what:?}");
-    fs.on_operation(move |event| {
-        if event.operation.is_mutating() {
-            let images = CrashImage::standard(event.index);
-            for image in images.iter().skip(usize::try_from(event.index % 3).unwrap()).step_by(3) {
-                let (_wal, found) = open(crashed.crash(image)).unwrap_or_else(|error| {
-                    panic!("{error} at {event:?} {image:?} after {told}")
-                });
-                expected.check(&found, &(event, image, &told));
-            }
-        }
-    });
-    let opened = open(fs.clone());
-    let (wal, found) = opened.unwrap_or_else(|error| panic!("{error} after {what:?}"));
-    fs.remove_hook();
-    model.check(&found, what);
-    let exact = Model {
-        durable_count: found.len(),
-        given: found,
-        in_flight: None,
-    };
-    for image in CrashImage::standard(1) {
-        let (_wal, again) = open(disk.crash(&image)).unwrap();
-        exact.check(&again, &(image, what));
-    }
-    // The log goes on, and the next open sees all of it.
-    wal.append(b"after", Durability::Sync).unwrap();
-    let (_wal, mut again) = open(disk.crash(&CrashImage::NothingUnsynced)).unwrap();
-    assert_eq!(again.pop().as_deref(), Some(&b"after"[..]), "{what:?}");
-    exact.check(&again, what);
-}
-
-#[test]
-fn a_power_cut_or_a_kill_at_any_operation_leaves_a_prefix_with_all_that_was_acknowledged() {
-    let sim = SimFs::new();
-    let fs = FaultFs::over_sim(sim.clone());
-    let model = Arc::new(Mutex::new(Model::default()));
-    let seen = Arc::clone(&model);
-    let disk = sim.clone();
-    fs.on_operation(move |event| {
-        if !event.operation.is_mutating() {
-            return;
-        }
-        let model = seen.lock().unwrap().clone();
-        for image in CrashImage::standard(event.index) {
-            check_recovery(&disk.crash(&image), &model, &(event, image));
-        }
-        check_recovery(&disk.reopen_after_kill(), &model, &(event, "kill"));
-    });
-    run(&fs, &model);
-    assert_eq!(model.lock().unwrap().durable_count, 9);
-    check_recovery(&sim.reopen_after_kill(), &model.lock().unwrap(), &"end");
-}
-
-#[test]
-fn a_failure_of_any_operation_loses_nothing_acknowledged_and_keeps_nothing_rejected() {
-    let count = {
-        let fs = FaultFs::over_sim(disk());
-        run(&fs, &Mutex::new(Model::default()));
-        fs.mutation_count()
-    };
-    let no_room = Fault::new(io::ErrorKind::StorageFull);
-    let broken = Fault::from_raw_os_error(5);
-    let faults = [
-        no_room.clone(),
-        no_room.clone().short_write(20),
-        no_room.for_good(),
-        broken.clone(),
-        broken.clone().after_the_effect(),
-        broken.for_good(),
-    ];
-    for n in 0..count {
-        for fault in &faults {
-            let sim = disk();
-            let fs = FaultFs::over_sim(sim.clone());
-            fs.fail_nth(n, fault.clone());
-            let model = Mutex::new(Model::default());
-            run(&fs, &model);
-            let model = model.into_inner().unwrap();
-            let what = (n, fault);
-            check_recovery(&sim.reopen_after_kill(), &model, &what);
-            for image in CrashImage::standard(n) {
-                check_recovery(&sim.crash(&image), &model, &(what, image));
-            }
-        }
-    }
 }
 
 #[test]
@@ -243,8 +73,15 @@ fn a_log_opens_on_a_full_disk_and_makes_up_for_it_later() {
     killed.set_capacity_bytes(Some(killed.used_bytes()));
     let (wal, found) = open(killed.clone()).unwrap();
     assert_eq!(found, [b"one".to_vec()]);
-    assert!(wal.append(b"two", Durability::Sync).unwrap_err().is_no_room());
-    assert!(wal.sync().unwrap_err().is_no_room(), "nothing may be called durable");
+    assert!(
+        wal.append(b"two", Durability::Sync)
+            .unwrap_err()
+            .is_no_room()
+    );
+    assert!(
+        wal.sync().unwrap_err().is_no_room(),
+        "nothing may be called durable"
+    );
     killed.set_capacity_bytes(None);
     wal.sync().unwrap();
     let (_wal, found) = open(killed.crash(&CrashImage::NothingUnsynced)).unwrap();
@@ -255,10 +92,10 @@ fn a_log_opens_on_a_full_disk_and_makes_up_for_it_later() {
 fn rot_in_synced_records_is_damage_wherever_it_is() {
     let sim = SimFs::new();
     let (wal, _) = open(sim.clone()).unwrap();
-    let model = Mutex::new(Model::default());
+    let mut given = Vec::new();
     for n in 0..6_u8 {
         wal.append(&[n; 40], Durability::Sync).unwrap();
-        model.lock().unwrap().given.push(vec![n; 40]);
+        given.push(vec![n; 40]);
         if n % 3 == 2 {
             wal.rotate();
         }
@@ -274,12 +111,13 @@ fn rot_in_synced_records_is_damage_wherever_it_is() {
             match open(rotten) {
                 Err(error) => {
                     assert!(!is_last, "{error}");
-                    let damage = matches!(error, Error::Damaged { segment: at, .. } if at == segment);
+                    let damage =
+                        matches!(error, Error::Damaged { segment: at, .. } if at == segment);
                     assert!(damage, "{segment}:{offset}: {error}");
                 }
                 Ok((_, found)) => {
                     assert!(is_last, "{segment}:{offset}");
-                    assert_eq!(found, model.lock().unwrap().given[..5]);
+                    assert_eq!(found, given[..5]);
                 }
             }
         }
@@ -290,7 +128,10 @@ fn rot_in_synced_records_is_damage_wherever_it_is() {
         let rotten = sim.reopen_after_kill();
         flip_byte(&rotten, 2, offset);
         let error = open(rotten).unwrap_err();
-        assert!(matches!(error, Error::Damaged { segment: 2, .. }), "{offset}: {error}");
+        assert!(
+            matches!(error, Error::Damaged { segment: 2, .. }),
+            "{offset}: {error}"
+        );
     }
 }
 
@@ -301,7 +142,10 @@ fn a_single_segment_with_a_rotten_header_is_damage() {
     wal.append(b"only", Durability::Sync).unwrap();
     let rotten = sim.reopen_after_kill();
     flip_byte(&rotten, 1, 3);
-    assert!(matches!(open(rotten), Err(Error::Damaged { segment: 1, .. })));
+    assert!(matches!(
+        open(rotten),
+        Err(Error::Damaged { segment: 1, .. })
+    ));
 }
 
 #[test]
@@ -313,8 +157,12 @@ fn a_missing_segment_is_named() {
         wal.rotate();
     }
     drop(wal);
-    sim.remove_file(&PathBuf::from(DIR).join(segment_file_name(2))).unwrap();
-    assert!(matches!(open(sim), Err(Error::MissingSegment { segment: 2, .. })));
+    sim.remove_file(&PathBuf::from(DIR).join(segment_file_name(2)))
+        .unwrap();
+    assert!(matches!(
+        open(sim),
+        Err(Error::MissingSegment { segment: 2, .. })
+    ));
 }
 
 #[test]
@@ -338,7 +186,11 @@ fn retired_segments_are_gone_and_ids_never_go_backwards() {
     fs.remove_hook();
     assert_eq!(segments(&sim), [4, 5]);
     wal.retire_before(u64::MAX).unwrap();
-    assert_eq!(segments(&sim), [5], "the segment that the log ends in stays");
+    assert_eq!(
+        segments(&sim),
+        [5],
+        "the segment that the log ends in stays"
+    );
     wal.close().unwrap();
     for _ in 0..3 {
         let (wal, found) = open(sim.clone()).unwrap();
@@ -377,7 +229,11 @@ fn every_acknowledgement_of_many_threads_is_durable_and_groups_share_a_sync() {
         positions.dedup();
         assert_eq!(positions.len(), 8);
     });
-    assert_eq!(fs.count_of(Operation::Sync) - syncs_before, 2, "one for the leader, one for all others");
+    assert_eq!(
+        fs.count_of(Operation::Sync) - syncs_before,
+        2,
+        "one for the leader, one for all others"
+    );
     let (_wal, found) = open(sim.crash(&CrashImage::NothingUnsynced)).unwrap();
     assert_eq!(found.len(), 10);
 }
@@ -388,10 +244,16 @@ fn a_failed_sync_answers_the_whole_group_and_is_final() {
     let (wal, _) = open(fs.clone()).unwrap();
     wal.append(b"fine", Durability::Sync).unwrap();
     fs.fail_when(Operation::Sync, |_| true, Fault::from_raw_os_error(5));
-    assert!(matches!(wal.append(b"x", Durability::Sync), Err(Error::SyncFailed { .. })));
+    assert!(matches!(
+        wal.append(b"x", Durability::Sync),
+        Err(Error::SyncFailed { .. })
+    ));
     for durability in [Durability::Sync, Durability::Buffered] {
         let error = wal.append(b"y", durability).unwrap_err();
-        assert!(matches!(&error, Error::Poisoned { cause } if cause.contains("sync")), "{error}");
+        assert!(
+            matches!(&error, Error::Poisoned { cause } if cause.contains("sync")),
+            "{error}"
+        );
     }
     assert!(matches!(wal.sync(), Err(Error::Poisoned { .. })));
     assert!(matches!(wal.close(), Err(Error::Poisoned { .. })));
@@ -429,7 +291,16 @@ fn a_read_error_during_replay_fails_the_open_and_is_not_taken_for_the_end() {
             *seen == n + 1
         };
         fs.fail_when(Operation::ReadAt, nth, Fault::from_raw_os_error(5));
-        assert!(matches!(open(fs), Err(Error::Io { operation: "read", .. })), "{n}");
+        assert!(
+            matches!(
+                open(fs),
+                Err(Error::Io {
+                    operation: "read",
+                    ..
+                })
+            ),
+            "{n}"
+        );
     }
 }
 
@@ -437,17 +308,30 @@ fn a_read_error_during_replay_fails_the_open_and_is_not_taken_for_the_end() {
 fn foreign_files_are_left_alone() {
     let sim = SimFs::new();
     sim.create_dir(Path::new(DIR)).unwrap();
-    let foreign = ["wal.log", "wal-1.log", "x.tmp", "wal-0000000001.log.tmp.tmp"];
+    let foreign = [
+        "wal.log",
+        "wal-1.log",
+        "x.tmp",
+        "wal-0000000001.log.tmp.tmp",
+    ];
     for name in foreign {
-        sim.create_new(&Path::new(DIR).join(name)).unwrap().append_all(b"mine").unwrap();
+        sim.create_new(&Path::new(DIR).join(name))
+            .unwrap()
+            .append_all(b"mine")
+            .unwrap();
     }
-    sim.create_dir(&Path::new(DIR).join("wal-0000000009.log")).unwrap();
+    sim.create_dir(&Path::new(DIR).join("wal-0000000009.log"))
+        .unwrap();
     let (wal, found) = open(sim.clone()).unwrap();
     assert!(found.is_empty());
     wal.append(b"x", Durability::Sync).unwrap();
     wal.retire_before(100).unwrap();
     wal.close().unwrap();
     for name in foreign {
-        assert_eq!(sim.file_len(&Path::new(DIR).join(name)).unwrap(), 4, "{name}");
+        assert_eq!(
+            sim.file_len(&Path::new(DIR).join(name)).unwrap(),
+            4,
+            "{name}"
+        );
     }
 }

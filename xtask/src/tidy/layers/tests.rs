@@ -110,15 +110,20 @@ fn names_in_the_last_cell_are_read() {
 
 #[test]
 fn a_page_that_differs_from_the_table_is_found() {
-    let page = PAGE_TEXT.replace("all of the above", "–").replace(
-        "| `tool` | commands | anything |\n",
-        "| `extra` | x | – |\n",
-    );
+    let page = PAGE_TEXT
+        .replace("| `base` | the `Codec` | – |", "| `extra` | x | – |")
+        .replace("all of the above", "–");
     let found = messages(check_page(&small_table(), &page));
     assert_eq!(found.len(), 3, "{found:?}");
-    assert!(found[0].starts_with("docs/ARCHITECTURE.md:6: `top`"));
-    assert!(found[1].starts_with("docs/ARCHITECTURE.md:7: `extra`"));
-    assert!(found[2].contains("lacks `tool`"));
+    assert!(found[0].starts_with("docs/ARCHITECTURE.md:5: `extra`"));
+    assert!(found[1].starts_with("docs/ARCHITECTURE.md:6: `top`"));
+    assert!(found[2].contains("lacks `base`"));
+}
+
+#[test]
+fn a_tool_above_all_layers_need_not_be_on_the_page() {
+    let page = PAGE_TEXT.replace("| `tool` | commands | anything |\n", "");
+    assert_eq!(check_page(&small_table(), &page), []);
 }
 
 #[test]

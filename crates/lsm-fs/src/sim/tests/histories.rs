@@ -127,7 +127,7 @@ fn the_simulated_file_system_answers_as_the_real_one_does() {
         true
     }
     QuickCheck::new()
-        .tests(150)
+        .tests(50)
         .quickcheck(holds as fn(Vec<Step>) -> bool);
 }
 
