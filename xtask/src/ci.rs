@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use crate::{tidy, workspace};
 
 enum Action {
-    /// Runs cargo once for each list of arguments, with the environment given.
+    /// Runs cargo once for each line of arguments, with the environment given.
     Cargo {
         environment: &'static [(&'static str, &'static str)],
-        commands: &'static [&'static [&'static str]],
+        commands: &'static [&'static str],
     },
     Tidy,
 }
@@ -29,7 +29,7 @@ struct Step {
 const fn cargo(
     name: &'static str,
     proves: &'static str,
-    commands: &'static [&'static [&'static str]],
+    commands: &'static [&'static str],
 ) -> Step {
     Step {
         name,
@@ -45,11 +45,7 @@ const fn cargo(
 /// same features, or cargo would unify the dependencies' features differently and build the
 /// libraries again for each.
 const STEPS: &[Step] = &[
-    cargo(
-        "fmt",
-        "the layout is rustfmt's",
-        &[&["fmt", "--all", "--check"]],
-    ),
+    cargo("fmt", "the layout is rustfmt's", &["fmt --all --check"]),
     Step {
         name: "tidy",
         proves: "layers, file sizes, reasons, links",
@@ -59,111 +55,56 @@ const STEPS: &[Step] = &[
         "clippy",
         "no warning, with default and with all features",
         &[
-            &[
-                "clippy",
-                "--locked",
-                "--workspace",
-                "--all-targets",
-                "--",
-                "-D",
-                "warnings",
-            ],
-            &[
-                "clippy",
-                "--locked",
-                "--workspace",
-                "--all-targets",
-                "--all-features",
-                "--",
-                "-D",
-                "warnings",
-            ],
+            "clippy --locked --workspace --all-targets -- -D warnings",
+            "clippy --locked --workspace --all-targets --all-features -- -D warnings",
         ],
     ),
     cargo(
         "features",
         "each reduced set of features compiles without a warning",
-        &[&[
-            "clippy",
-            "--locked",
-            "--package",
-            "lsm-format",
-            "--no-default-features",
-            "--",
-            "-D",
-            "warnings",
-        ]],
+        &["clippy --locked --package lsm-format --no-default-features -- -D warnings"],
     ),
     cargo(
         "no-std",
         "a program without std links lsm-format and reads back a run",
-        &[&[
-            "run",
-            "--locked",
-            "--release",
-            "--manifest-path",
-            "crates/lsm-format/tests/no-std-check/Cargo.toml",
-        ]],
+        &["run --locked --release \
+             --manifest-path crates/lsm-format/tests/no-std-check/Cargo.toml"],
     ),
     Step {
         name: "doc",
         proves: "the documentation builds, and its links resolve",
         action: Action::Cargo {
             environment: &[("RUSTDOCFLAGS", "-D warnings")],
-            commands: &[&["doc", "--locked", "--workspace", "--no-deps"]],
+            commands: &["doc --locked --workspace --no-deps"],
         },
     },
     cargo(
         "test",
         "unit, integration and documentation tests",
-        &[&[
-            "test",
-            "--locked",
-            "--workspace",
-            "--features",
-            "xtask/engine",
-        ]],
+        &["test --locked --workspace --features xtask/engine"],
     ),
     cargo(
         "cities",
         "real data read back right, after a close and after a kill",
         &[
-            &[
-                "run",
-                "--locked",
-                "--release",
-                "--features",
-                "xtask/engine",
-                "--example",
-                "cities",
-            ],
-            &[
-                "run",
-                "--locked",
-                "--release",
-                "--features",
-                "xtask/engine",
-                "--example",
-                "cities",
-                "--",
-                "--kill",
-            ],
+            "run --locked --release --features xtask/engine --example cities",
+            "run --locked --release --features xtask/engine --example cities -- --kill",
         ],
     ),
     cargo(
         "stress",
         "writers and scanners side by side agree with exact models",
-        &[&["xtask", "stress", "--seconds", "60"]],
+        &["xtask stress --seconds 60"],
     ),
     cargo(
         "load",
         "memory and the time to open stay bounded",
-        &[&["xtask", "load", "--entries", "1000000"]],
+        &["xtask load --entries 1000000"],
     ),
     cargo(
         "deny",
         "licences, sources and bans of the dependencies",
-        &[&["deny", "--locked", "check", "bans", "licenses", "sources"]],
+        &["deny --locked check bans licenses sources"],
     ),
 ];
 
@@ -222,12 +163,12 @@ fn run_step(step: &Step, root: &Path) -> Result<(), String> {
     }
 }
 
-fn run_cargo(arguments: &[&str], environment: &[(&str, &str)], root: &Path) -> Result<(), String> {
-    let line = format!("cargo {}", arguments.join(" "));
+fn run_cargo(arguments: &str, environment: &[(&str, &str)], root: &Path) -> Result<(), String> {
+    let line = format!("cargo {arguments}");
     println!("$ {line}");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(arguments)
+        .args(arguments.split_whitespace())
         .envs(environment.iter().copied())
         .current_dir(root)
         .status()

@@ -95,7 +95,7 @@ pub struct MergeCursor<C> {
     winner: u32,
     /// While the winner's head stays below, it wins again; 0 when not known.
     bar: u64,
-    /// Steps of the winner that need no comparison.
+    /// Steps of the winner that need no comparison: promised by it, or there is no other left.
     free_steps: usize,
     streak: u32,
     superseded: u64,
@@ -189,6 +189,11 @@ impl<C: Cursor> MergeCursor<C> {
 
     /// Turns round: by invariant 1, one step puts each source on the other side of the key.
     fn turn(&mut self, direction: Direction) -> Result<(), C::Error> {
+        if self.key().is_none() {
+            // The last source with entries went through to its end, see `stretch`.
+            self.unposition();
+            return Ok(());
+        }
         self.place_all(direction, |source| {
             match (direction, source.key().is_some()) {
                 (Direction::Forward, true) => source.next(),

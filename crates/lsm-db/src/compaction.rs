@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use lsm_compact::{
-    Elision, Job, JobError, JobKind, JobOutput, Sink, Splitter, edit_for, move_edit, pick,
-    pick_range,
+    ClaimId, Claims, Elision, Job, JobError, JobKind, JobOutput, Sink, Splitter, edit_for,
+    move_edit, pick, pick_range,
 };
-use lsm_version::{RunId, RunMeta, VersionEdit, run_file_name};
+use lsm_version::{RunId, RunMeta, Version, VersionEdit, run_file_name};
 
 use crate::engine::Engine;
 use crate::health::Verdict;
@@ -55,10 +55,13 @@ impl Engine {
         if self.is_closing() || self.health.is_poisoned() {
             return;
         }
-        let Some(job) = self.pick_job() else {
+        let options = &self.picker_options;
+        let claimed =
+            self.claim_job(|version, claims, set_aside| pick(version, options, claims, set_aside));
+        let Some((job, claim)) = claimed else {
             return;
         };
-        match self.run_job(&job) {
+        match self.run_job(&job, claim) {
             Ok(()) => {
                 self.set_aside.failures_in_a_row.store(0, Ordering::Relaxed);
                 self.schedule_compaction();
@@ -85,15 +88,16 @@ impl Engine {
         }
     }
 
-    fn pick_job(&self) -> Option<Job> {
+    /// Chooses a job and claims it, under one lock.
+    fn claim_job(
+        &self,
+        choose: impl FnOnce(&Version, &Claims, &dyn Fn(RunId) -> bool) -> Option<Job>,
+    ) -> Option<(Job, ClaimId)> {
+        let mut claims = locked(&self.claims);
         let version = Arc::clone(&self.view().tree.version);
-        let set_aside = |id| self.set_aside.contains(id);
-        pick(
-            &version,
-            &self.picker_options,
-            &locked(&self.claims),
-            &set_aside,
-        )
+        let job = choose(&version, &claims, &|id| self.set_aside.contains(id))?;
+        let claim = claims.claim(&job);
+        Some((job, claim))
     }
 
     /// The damaged input, if the error names it; otherwise all of them.
@@ -144,30 +148,24 @@ impl Engine {
         }
         loop {
             self.health.check()?;
-            let version = Arc::clone(&self.view().tree.version);
-            let set_aside = |id| self.set_aside.contains(id);
-            let job = pick_range(
-                &version,
-                &self.picker_options,
-                &locked(&self.claims),
-                &set_aside,
-                as_slice(lower),
-                as_slice(upper),
-            );
-            match job {
-                Some(job) => self.run_job(&job)?,
+            let options = &self.picker_options;
+            let claimed = self.claim_job(|version, claims, set_aside| {
+                let (lower, upper) = (as_slice(lower), as_slice(upper));
+                pick_range(version, options, claims, set_aside, lower, upper)
+            });
+            match claimed {
+                Some((job, claim)) => self.run_job(&job, claim)?,
                 None => return Ok(()),
             }
         }
     }
 
-    fn run_job(self: &Arc<Self>, job: &Job) -> Result<()> {
-        self.settle()?;
-        let claim = locked(&self.claims).claim(job);
-        let done = match job.kind {
+    fn run_job(self: &Arc<Self>, job: &Job, claim: ClaimId) -> Result<()> {
+        let settled = self.settle();
+        let done = settled.and_then(|()| match job.kind {
             JobKind::Move => self.install_job(job, move_edit(job)),
             JobKind::Merge => self.merge(job),
-        };
+        });
         locked(&self.claims).release(claim);
         done
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use lsm_compact::{Claims, PickerOptions, PressureOptions};
+use lsm_compact::{Claims, PickerOptions, PressureOptions, debt_bytes, l0_backlog_runs};
 use lsm_fs::FileSystem;
 use lsm_scheduler::{Pool, Signal};
 use lsm_version::{CommitError, Manifest, VersionEdit};
@@ -59,7 +59,15 @@ pub(crate) struct Engine {
     pub(crate) progress: Signal,
     view: ArcSwap<ReadView>,
     view_change: Mutex<()>,
-    debt: AtomicU64,
+    debt: Mutex<Debt>,
+}
+
+/// What compaction still has to do: what slows writers down.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Debt {
+    pub(crate) bytes: u64,
+    /// `None`: compaction is off, and level 0 slows nobody.
+    pub(crate) l0_runs: Option<usize>,
 }
 
 /// The parts of an engine that recovery makes.
@@ -105,7 +113,7 @@ impl Engine {
             progress: Signal::new(),
             view: ArcSwap::from_pointee(parts.view),
             view_change: Mutex::new(()),
-            debt: AtomicU64::new(0),
+            debt: Mutex::new(Debt::default()),
         });
         engine.note_debt();
         engine
@@ -247,12 +255,15 @@ impl Engine {
     pub(crate) fn note_debt(&self) {
         let view = self.view();
         let set_aside = |id| self.set_aside.contains(id);
-        let debt = lsm_compact::debt_bytes(&view.tree.version, &self.picker_options, &set_aside);
-        self.debt.store(debt, Ordering::Relaxed);
+        let (version, options) = (&view.tree.version, &self.picker_options);
+        *locked(&self.debt) = Debt {
+            bytes: debt_bytes(version, options, &set_aside),
+            l0_runs: l0_backlog_runs(version, options, &set_aside),
+        };
     }
 
-    pub(crate) fn debt_bytes(&self) -> u64 {
-        self.debt.load(Ordering::Relaxed)
+    pub(crate) fn debt(&self) -> Debt {
+        *locked(&self.debt)
     }
 
     /// Waits until `condition` holds; background work notifies [`Engine::progress`].

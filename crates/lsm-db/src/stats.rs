@@ -139,7 +139,7 @@ impl Engine {
             compactions: load(&counters.compactions),
             compacted_bytes: load(&counters.compacted_bytes),
             blocks_read: load(&self.run_context.blocks_read),
-            compaction_debt_bytes: self.debt_bytes(),
+            compaction_debt_bytes: self.debt().bytes,
             stalls: load(&counters.stalls),
             stalled: Duration::from_nanos(load(&counters.stalled_nanos)),
             files_unlinked: self.reaper.unlinked_count(),

@@ -35,17 +35,15 @@ impl Engine {
     /// Slows a write of `bytes` down as far as background work is behind.
     pub(crate) fn throttle(self: &Arc<Self>, bytes: u64) -> Result<()> {
         self.health.take_unreported()?;
-        let (sealed, sealed_bytes, l0_runs) = {
+        let (sealed, sealed_bytes) = {
             let view = self.view();
-            let l0_runs = view.tree.version.level(0).len();
-            (view.sealed.len(), view.sealed_bytes(), l0_runs)
+            (view.sealed.len(), view.sealed_bytes())
         };
         if sealed >= SEALED_MAX {
             self.wait_for_room()?;
         }
-        let l0_runs = (self.picker_options.l0_trigger != usize::MAX).then_some(l0_runs);
-        let options = &self.pressure_options;
-        let delay = delay(self.debt_bytes(), l0_runs, sealed_bytes, bytes, options);
+        let (debt, options) = (self.debt(), &self.pressure_options);
+        let delay = delay(debt.bytes, debt.l0_runs, sealed_bytes, bytes, options);
         if delay > Duration::ZERO {
             self.note_stall(delay);
             self.pool.scheduler().sleep(delay);

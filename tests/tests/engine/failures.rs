@@ -434,3 +434,35 @@ fn no_run_id_and_no_segment_id_is_ever_used_twice() -> TestResult {
     }
     Ok(())
 }
+
+/// A worker's panic wedged the store (fault 42): it poisons with its message; reads go on; `close`
+/// returns.
+#[test]
+fn a_panic_in_the_background_ends_writing_with_its_message_and_nothing_hangs() -> TestResult {
+    let machines = [
+        Machine::new(LsmConfig::new(), 1),
+        Machine::on_threads(LsmConfig::new()),
+    ];
+    for machine in machines {
+        let (db, model) = half_flushed(&machine)?;
+        let is_run = name_starts("run-");
+        machine.faults.on_operation(move |event| {
+            assert!(
+                event.operation != Operation::CreateNew || !is_run(event.path),
+                "a panic on purpose"
+            );
+        });
+        assert!(db.flush().is_err());
+        machine.faults.remove_hook();
+        match db.put("k", "v") {
+            Err(error @ Error::Poisoned { .. }) => {
+                assert!(error.to_string().contains("a panic on purpose"), "{error}");
+            }
+            other => return Err(format!("not poisoned: {other:?}").into()),
+        }
+        check(&db, &model)?;
+        assert!(db.close().is_err());
+        check(&machine.open()?, &model)?;
+    }
+    Ok(())
+}

@@ -1,7 +1,9 @@
 //! Lazy iterators: double-ended, fused, owned, and a view of the moment they were made.
 
-use lsm_db::{Lsm, Range};
+use lsm_db::{Lsm, LsmConfig, Range};
+use lsm_fs::Operation;
 use lsm_tests::TestResult;
+use lsm_tests::machine::Machine;
 use lsm_tests::model::{Entries, Write, collect, key, value};
 use lsm_tests::placement::everywhere;
 use lsm_tests::random::Random;
@@ -118,5 +120,31 @@ fn an_iterator_can_be_sent_to_another_thread_and_outlives_its_store() -> TestRes
     drop(db);
     let count = std::thread::spawn(move || collect(entries).map(|entries| entries.len())).join();
     assert_eq!(count.map_err(|_| "the thread panicked")??, 200);
+    Ok(())
+}
+
+#[test]
+fn a_narrow_range_reads_no_run_that_it_does_not_overlap() -> TestResult {
+    let machine = Machine::new(LsmConfig::new().compaction_trigger(usize::MAX), 5);
+    let db = machine.open()?;
+    for run in 0..10 {
+        for number in run * 10..run * 10 + 10 {
+            db.put(key(number), value(number, 0))?;
+        }
+        db.flush()?;
+    }
+    db.close()?;
+    let db = machine.open()?;
+    machine.faults.start_trace(10_000);
+    assert_eq!(collect(db.range(key(32)..key(38)))?.len(), 6);
+    assert_eq!(collect(db.range(key(32)..key(38)).rev())?.len(), 6);
+    assert_eq!(collect(db.prefix(key(35)))?.len(), 1);
+    assert_eq!(collect(db.range(key(200)..))?.len(), 0);
+    let trace = machine.faults.take_trace();
+    let read = trace
+        .iter()
+        .filter(|event| event.operation == Operation::ReadAt);
+    let runs: std::collections::BTreeSet<_> = read.map(|event| &event.path).collect();
+    assert_eq!(runs.len(), 1, "{runs:?}");
     Ok(())
 }

@@ -256,11 +256,11 @@ fn an_unfinished_compaction_does_not_hold_up_a_close() -> TestResult {
         .compaction_trigger(2)
         .durability(Durability::Buffered);
     let db = Lsm::open_with(dir.path(), config)?;
-    for number in 0..3000 {
+    for number in 0..1500 {
         db.put(key(number), value(number, 0))?;
     }
     db.close()?;
-    assert_eq!(Lsm::open(dir.path())?.iter().count(), 3000);
+    assert_eq!(Lsm::open(dir.path())?.iter().count(), 1500);
     Ok(())
 }
 
@@ -296,4 +296,27 @@ fn the_default_file_system_is_the_real_one() -> TestResult {
     db.flush()?;
     assert_eq!(runs(&RealFs::new(), dir.path())?.len(), 1);
     Ok(())
+}
+
+/// Writes halted for good after kill and reopen (fault 36).
+#[test]
+fn writes_go_on_after_a_kill_in_the_middle_of_a_backlog() -> TestResult {
+    let config = LsmConfig::new()
+        .memtable_capacity(300)
+        .compaction_trigger(2);
+    let mut machine = Machine::new(config, 6);
+    let mut model = Model::new();
+    for age in 0..6 {
+        let db = machine.open()?;
+        check(&db, &model)?;
+        // Nobody steps the scheduler but writers that have to wait.
+        for number in 0..150 {
+            db.put(key(number), value(number, age))?;
+            model.insert(key(number), value(number, age));
+        }
+        machine = machine.after_kill();
+    }
+    let db = machine.open()?;
+    machine.settle();
+    check(&db, &model)
 }

@@ -33,4 +33,6 @@ mod reads;
 #[cfg(test)]
 mod sizes;
 #[cfg(test)]
+mod surface;
+#[cfg(test)]
 mod visibility;

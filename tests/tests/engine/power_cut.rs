@@ -14,7 +14,7 @@ use lsm_tests::model::{Model, Write, apply, check, contents, key, value};
 
 /// The writes, in commit order. Keys come back, so that a lost or doubled write shows.
 fn writes() -> Vec<Write> {
-    (0..24)
+    (0..20)
         .map(|age| {
             let number = age * 5 % 8;
             let value = (age % 6 != 5).then(|| [value(number, age), vec![b'.'; age * 40]].concat());
@@ -190,7 +190,7 @@ fn a_power_cut_during_recovery_loses_nothing_either() -> TestResult {
             disk,
             progress,
         },
-    ) in cuts.into_iter().enumerate().step_by(29)
+    ) in cuts.into_iter().enumerate().step_by(43)
     {
         let machine = Machine::with_disk(disk, config(), 3);
         let again = Arc::new(Mutex::new(Vec::new()));
@@ -201,8 +201,8 @@ fn a_power_cut_during_recovery_loses_nothing_either() -> TestResult {
                     return;
                 };
                 let images = CrashImage::standard(index);
-                let image = images[(index as usize + number) % images.len()];
                 let mut again = again.lock().unwrap_or_else(PoisonError::into_inner);
+                let image = images[(again.len() + number) % images.len()];
                 again.push((index, image, disk.crash(&image)));
             });
         }

@@ -61,11 +61,8 @@ fn a_key_that_cannot_exist_is_never_found() -> TestResult {
     let machine = Machine::new(LsmConfig::new(), 0);
     let db = machine.open()?;
     db.put([0], "v")?;
-    let oversized = oversized();
-    assert!(!matches!(db.get(&oversized), Ok(Some(_))));
-    assert_eq!(db.range(oversized.as_slice()..).count(), 0);
-    assert_eq!(db.range(..oversized.as_slice()).count(), 1);
-    assert_eq!(db.prefix(&oversized).count(), 0);
+    db.flush()?;
+    assert!(!matches!(db.get(oversized()), Ok(Some(_))));
     Ok(())
 }
 

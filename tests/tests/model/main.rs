@@ -39,7 +39,7 @@ fn lives_with_background_threads_match_the_model() {
 
 #[test]
 fn lives_in_a_real_directory_match_the_model() {
-    lives(25, 200, 4, |life| {
+    lives(12, 150, 4, |life| {
         let world = RealDirectory::new(life.setup.config()).map_err(|error| error.to_string())?;
         run(world, &life)
     });

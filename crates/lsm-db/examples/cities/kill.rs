@@ -7,13 +7,14 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use lsm_db::Lsm;
 
 use crate::load::{PLACES_PER_BATCH, load, open, read_places};
 use crate::place::Place;
 use crate::questions::Oracle;
-use crate::{Outcome, check_everything};
+use crate::{Outcome, check_everything, say};
 
 /// The hidden argument by which the example starts itself as the child.
 pub(crate) const CHILD_ARGUMENT: &str = "--load-until-killed";
@@ -28,9 +29,23 @@ pub(crate) fn child(dir: &Path) -> Outcome<()> {
     })
 }
 
-/// Starts the child, kills it half-way (SIGKILL on Unix: it cannot tidy up), and returns how many
-/// batches it had acknowledged.
+/// Loads in a child, kills it half-way, and checks what it left. Returns how many places that are.
 pub(crate) fn load_and_kill(dir: &Path, places: &[Place]) -> Outcome<usize> {
+    let acknowledged = kill_half_way(dir, places.len())?;
+    say(format_args!(
+        "killed half-way, after {acknowledged} batches were acknowledged"
+    ))?;
+    let start = Instant::now();
+    let db = open(dir)?;
+    say(format_args!("recovered in {:.2?}", start.elapsed()))?;
+    let survived = check_recovered(&db, places, acknowledged)?;
+    db.close()?;
+    Ok(survived)
+}
+
+/// Starts the child and kills it (SIGKILL on Unix: it cannot tidy up). Returns how many batches it
+/// acknowledged.
+fn kill_half_way(dir: &Path, place_count: usize) -> Outcome<usize> {
     let mut child = Command::new(std::env::current_exe()?)
         .arg(CHILD_ARGUMENT)
         .arg(dir)
@@ -41,7 +56,7 @@ pub(crate) fn load_and_kill(dir: &Path, places: &[Place]) -> Outcome<usize> {
         .take()
         .ok_or("the child has no standard output")?;
 
-    let kill_after = places.len() / PLACES_PER_BATCH / 2;
+    let kill_after = place_count / PLACES_PER_BATCH / 2;
     let mut acknowledged = 0;
     for line in BufReader::new(pipe).lines() {
         let line = line?;
@@ -63,7 +78,7 @@ pub(crate) fn load_and_kill(dir: &Path, places: &[Place]) -> Outcome<usize> {
 
 /// Checks that the killed child's store holds every acknowledged batch, whole batches only, and
 /// returns how many places that are.
-pub(crate) fn check_recovered(db: &Lsm, places: &[Place], acknowledged: usize) -> Outcome<usize> {
+fn check_recovered(db: &Lsm, places: &[Place], acknowledged: usize) -> Outcome<usize> {
     let mut found = 0;
     for entry in db.prefix(b"p") {
         entry?;

@@ -36,6 +36,7 @@ use std::time::Instant;
 use lsm_db::{Bytes, Lsm};
 
 use crate::change::change_under_a_reader;
+use crate::kill::load_and_kill;
 use crate::load::{load_with_bar, open, read_places};
 use crate::questions::{Oracle, QUESTIONS, ask};
 
@@ -79,6 +80,9 @@ fn run(arguments: Vec<std::ffi::OsString>) -> Outcome<()> {
 
 /// The whole tour, in the store at `dir`.
 fn tour(dir: &Path, kill: bool) -> Outcome<()> {
+    if dir.exists() && dir.read_dir()?.next().is_some() {
+        return Err(format!("{} is not empty; name another", dir.display()).into());
+    }
     let places = read_places()?;
     let mut oracle = Oracle::new(&places);
     say(format_args!(
@@ -87,23 +91,13 @@ fn tour(dir: &Path, kill: bool) -> Outcome<()> {
         dir.display()
     ))?;
 
-    // Load. Whatever a killed child got in is checked and kept, and only the rest is loaded.
+    // Load. Whatever a killed child got in is kept, and only the rest is loaded.
     let survived = if kill {
-        let acknowledged = kill::load_and_kill(dir, &places)?;
-        let db = open(dir)?;
-        let survived = kill::check_recovered(&db, &places, acknowledged)?;
-        say(format_args!(
-            "killed half-way: {acknowledged} batches acknowledged, {survived} places recovered"
-        ))?;
-        db.close()?;
-        survived
+        load_and_kill(dir, &places)?
     } else {
         0
     };
     let db = open(dir)?;
-    if survived == 0 && db.iter().next().is_some() {
-        return Err(format!("{} already holds a store; name another", dir.display()).into());
-    }
     let rest = places.get(survived..).unwrap_or_default();
     let took = load_with_bar(&db, rest)?;
     let per_second = rest.len() as f64 / took.as_secs_f64();
@@ -111,6 +105,7 @@ fn tour(dir: &Path, kill: bool) -> Outcome<()> {
         "loaded {} places in {took:.2?} ({per_second:.0} a second)",
         rest.len()
     ))?;
+    say(format_args!("{}", db.stats()))?;
     check_answers(&db, &oracle)?;
     check_everything(&db, &oracle)?;
 

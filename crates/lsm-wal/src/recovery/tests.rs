@@ -4,9 +4,9 @@ mod histories;
 
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use lsm_fs::{CrashImage, FileSystem, SimFs};
+use lsm_fs::{CrashImage, FaultFs, FileSystem, Operation, SimFs};
 
 use super::*;
 use crate::error::Error;
@@ -171,6 +171,30 @@ fn the_tail_is_rewritten_from_the_best_claim_and_then_survives_a_power_cut() {
         error_of(&lost, &UNKNOWN),
         Error::Damaged { segment: 3, .. }
     ));
+}
+
+#[test]
+fn a_rewritten_segment_whose_name_was_in_memory_only_is_made_durable_before_it_is_believed() {
+    let sim = SimFs::new();
+    append(&mut Log::new(options(&sim), None), 1, 1);
+    let (recovered, _) = read(&sim, &UNKNOWN).unwrap();
+    // The process is killed between the rename and the directory's sync.
+    let fs = FaultFs::over_sim(sim.clone());
+    let killed = Arc::new(Mutex::new(None));
+    let (kept, disk) = (Arc::clone(&killed), sim.clone());
+    fs.on_operation(move |event| {
+        if event.operation == Operation::SyncDir {
+            *kept.lock().unwrap() = Some(disk.reopen_after_kill());
+        }
+    });
+    let mut faulty = options(&sim);
+    faulty.fs = Arc::new(fs);
+    recovered.rewrite_tail(&faulty, 2).unwrap();
+    let killed = killed.lock().unwrap().take().unwrap();
+    let (recovered, seqnos) = read(&killed, &UNKNOWN).unwrap();
+    assert_eq!((seqnos, recovered.needs_rewrite()), (vec![1], false));
+    let (_, seqnos) = read(&killed.crash(&CrashImage::NothingUnsynced), &UNKNOWN).unwrap();
+    assert_eq!(seqnos, [1]);
 }
 
 #[test]
