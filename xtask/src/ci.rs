@@ -81,7 +81,7 @@ const STEPS: &[Step] = &[
     cargo(
         "test",
         "unit, integration and documentation tests",
-        &["test --locked --workspace --features xtask/engine"],
+        &["test --locked --workspace --features xtask/engine --no-fail-fast"],
     ),
     cargo(
         "cities",

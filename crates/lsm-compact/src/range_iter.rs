@@ -70,13 +70,14 @@ type End<C> = LiveCursor<RangeCursor<C>>;
 /// assert_eq!(range.next_back(), None);
 /// ```
 pub struct RangeIter<O: OpenCursor> {
-    open: O,
-    lower: Bound<Bytes>,
-    upper: Bound<Bytes>,
+    // The ends are dropped before what they were opened from.
     /// Stands at the entry yielded last from this side; `None` before the first.
     front: Option<End<O::Cursor>>,
     back: Option<End<O::Cursor>>,
-    ended: bool,
+    /// `None` once the iterator has ended.
+    open: Option<O>,
+    lower: Bound<Bytes>,
+    upper: Bound<Bytes>,
 }
 
 impl<O: OpenCursor> fmt::Debug for RangeIter<O> {
@@ -84,7 +85,7 @@ impl<O: OpenCursor> fmt::Debug for RangeIter<O> {
         f.debug_struct("RangeIter")
             .field("lower", &self.lower)
             .field("upper", &self.upper)
-            .field("ended", &self.ended)
+            .field("ended", &self.open.is_none())
             .finish_non_exhaustive()
     }
 }
@@ -94,38 +95,36 @@ impl<O: OpenCursor> RangeIter<O> {
     #[must_use]
     pub fn new(open: O, lower: Bound<Bytes>, upper: Bound<Bytes>) -> Self {
         Self {
-            open,
-            lower,
-            upper,
             front: None,
             back: None,
-            ended: false,
+            open: Some(open),
+            lower,
+            upper,
         }
     }
 
-    fn open_end(&self) -> Result<End<O::Cursor>, ErrorOf<O>> {
-        let range = RangeCursor::new(self.open.open()?, self.lower.clone(), self.upper.clone());
-        Ok(LiveCursor::new(range))
+    fn open_end(&self) -> Result<Option<End<O::Cursor>>, ErrorOf<O>> {
+        let Some(open) = &self.open else {
+            return Ok(None);
+        };
+        let range = RangeCursor::new(open.open()?, self.lower.clone(), self.upper.clone());
+        Ok(Some(LiveCursor::new(range)))
     }
 
     fn step_front(&mut self) -> Result<(), ErrorOf<O>> {
         if let Some(front) = &mut self.front {
             return front.next();
         }
-        let mut front = self.open_end()?;
-        front.seek_first()?;
-        self.front = Some(front);
-        Ok(())
+        self.front = self.open_end()?;
+        self.front.as_mut().map_or(Ok(()), Cursor::seek_first)
     }
 
     fn step_back(&mut self) -> Result<(), ErrorOf<O>> {
         if let Some(back) = &mut self.back {
             return back.prev();
         }
-        let mut back = self.open_end()?;
-        back.seek_last()?;
-        self.back = Some(back);
-        Ok(())
+        self.back = self.open_end()?;
+        self.back.as_mut().map_or(Ok(()), Cursor::seek_last)
     }
 
     /// Whether the two ends stand at the same entry, or have passed each other. An end that was
@@ -141,9 +140,7 @@ impl<O: OpenCursor> RangeIter<O> {
         step: impl FnOnce(&mut Self) -> Result<(), ErrorOf<O>>,
         end: impl FnOnce(&Self) -> Option<&End<O::Cursor>>,
     ) -> Option<Entry<O>> {
-        if self.ended {
-            return None;
-        }
+        self.open.as_ref()?;
         let stepped = step(self);
         let entry = match stepped {
             Err(error) => Some(Err(error)),
@@ -151,10 +148,10 @@ impl<O: OpenCursor> RangeIter<O> {
             Ok(()) => end(self).and_then(|end| Some(Ok((end.key_bytes()?, end.value_bytes()?)))),
         };
         if !matches!(entry, Some(Ok(_))) {
-            self.ended = true;
-            // What the cursors hold (blocks, the view) is let go at once, not with the iterator.
+            // What they hold (blocks, the view) is let go at once, not with the iterator.
             self.front = None;
             self.back = None;
+            self.open = None;
         }
         entry
     }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use lsm_format::{Entry, check_lengths, encode_entry};
+use lsm_format::{Entry, check_lengths, encode_entry, encoded_len};
 
 use crate::{Error, Result};
 
@@ -89,6 +89,12 @@ impl Batch {
     /// Whether the batch may be written.
     pub(crate) fn check(&self) -> Result<()> {
         check_batch(self.refusal, self.encoded.len() as u64)
+    }
+
+    /// The bytes of all keys and values.
+    pub(crate) fn user_bytes(&self) -> u64 {
+        let overhead = self.operation_count.saturating_mul(encoded_len(0, 0));
+        self.encoded.len().saturating_sub(overhead) as u64
     }
 
     /// The operations as a concatenation of encoded entries.

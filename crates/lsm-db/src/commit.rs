@@ -9,7 +9,6 @@
 //! 2. A group that failed is not published, and its seqnos are never used again.
 //! 3. No segment serves two memtables: sealing rotates the log.
 
-use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
@@ -87,7 +86,15 @@ impl Request {
     }
 
     fn wants_log(&self) -> bool {
-        !matches!(self, Self::Seal)
+        !self.is_seal()
+    }
+
+    fn is_sync(&self) -> bool {
+        matches!(self, Self::Sync)
+    }
+
+    fn is_seal(&self) -> bool {
+        matches!(self, Self::Seal)
     }
 }
 
@@ -95,15 +102,7 @@ impl Engine {
     /// Commits `request` with whoever else is waiting, and returns its outcome.
     pub(crate) fn commit(self: &Arc<Self>, request: Request) -> Result<()> {
         let outcome = self.queue.submit(request, |lead| self.lead(lead));
-        outcome.unwrap_or_else(|_abandoned| {
-            let error = Error::Io {
-                context: "commit: the leader of the group panicked",
-                path: None,
-                source: io::ErrorKind::Other.into(),
-            };
-            self.health.poison(&error);
-            Err(error)
-        })
+        outcome.unwrap_or_else(|_abandoned| self.health.check())
     }
 
     fn lead(self: &Arc<Self>, mut lead: Lead<'_, Request, Result<()>>) {
@@ -118,30 +117,51 @@ impl Engine {
             bytes += request.bytes();
             bytes <= GROUP_BYTES_MAX
         });
-        let outcome = self.commit_group(&mut state, lead.items());
+        let mut answers = Vec::new();
+        self.guarded(|| answers = self.commit_group(&mut state, lead.items()));
         drop(state);
-        let count = lead.items().len();
-        lead.complete((0..count).map(|_| match &outcome {
-            Ok(()) => Ok(()),
-            Err(error) => Err(error.duplicate()),
-        }));
+        // Only after a panic are there fewer answers than members.
+        let missing = lead.items().len() - answers.len();
+        answers.extend((0..missing).map(|_| self.health.check()));
+        lead.complete(answers);
     }
 
-    fn commit_group(self: &Arc<Self>, state: &mut State, group: &[Request]) -> Result<()> {
-        if group.iter().any(Request::wants_log) {
-            self.health.check()?;
-            self.settle()?;
-            if !state.log_enabled {
-                // Writes that no log will hold must not come before what an old log holds.
-                self.wait_for_flush(self.unsettled.replayed_ordinal)?;
+    /// An answer for each member, in order.
+    fn commit_group(self: &Arc<Self>, state: &mut State, group: &[Request]) -> Vec<Result<()>> {
+        let any = |wanted: fn(&Request) -> bool| group.iter().any(wanted);
+        let written = if any(Request::wants_log) {
+            self.write(state, group)
+        } else {
+            Ok(())
+        };
+        // A write that was rejected has taken nothing from those who only want a sync.
+        let synced = match (&written, &mut state.log) {
+            (Err(_), Some(log)) if any(Request::is_sync) && !self.health.is_poisoned() => {
+                log.sync().map(drop).map_err(|error| self.log_failed(error))
             }
-            self.write_group(state, group)?;
-        }
-        let seal_wanted = group.iter().any(|request| matches!(request, Request::Seal));
-        if seal_wanted || state.active.bytes() >= self.memtable_capacity_bytes() {
+            (written, _) => duplicate(written),
+        };
+        if any(Request::is_seal) || state.active.bytes() >= self.memtable_capacity_bytes() {
             self.seal(state);
         }
-        Ok(())
+        group
+            .iter()
+            .map(|request| match request {
+                Request::Write(..) => duplicate(&written),
+                Request::Sync => duplicate(&synced),
+                Request::Seal => Ok(()),
+            })
+            .collect()
+    }
+
+    fn write(self: &Arc<Self>, state: &mut State, group: &[Request]) -> Result<()> {
+        self.health.check()?;
+        self.settle()?;
+        if !state.log_enabled {
+            // Writes that no log will hold must not come before what an old log holds.
+            self.wait_for_flush(self.unsettled.replayed_ordinal)?;
+        }
+        self.write_group(state, group)
     }
 
     fn write_group(&self, state: &mut State, group: &[Request]) -> Result<()> {
@@ -191,15 +211,20 @@ impl Engine {
             return Ok(());
         };
         let buffer = buffer.into_bytes();
-        let mut entry_bytes = 0;
+        let mut sliced_bytes = 0;
         for (seqno, payload) in payloads {
-            entry_bytes += insert(&state.active, seqno, &buffer, &buffer.slice(payload))?;
+            sliced_bytes += insert(&state.active, seqno, &buffer, &buffer.slice(payload))?;
         }
-        let slack_bytes = (buffer.len() as u64).saturating_sub(entry_bytes);
+        // Slices keep the whole buffer alive, copies none of it.
+        let slack_bytes = match sliced_bytes {
+            0 => 0,
+            sliced => (buffer.len() as u64).saturating_sub(sliced),
+        };
         state.active.wrote(segment, last_seqno, slack_bytes);
+        let user_bytes: u64 = batches.iter().map(|batch| batch.user_bytes()).sum();
         self.counters
             .user_bytes
-            .fetch_add(entry_bytes, Ordering::Relaxed);
+            .fetch_add(user_bytes, Ordering::Relaxed);
         self.visible.store(last_seqno, Ordering::Release);
         Ok(())
     }
@@ -230,7 +255,7 @@ impl Engine {
         if state.active.memtable.is_empty() {
             return;
         }
-        let next = Arc::new(LoggedMemtable::new(state.active.ordinal + 1));
+        let next = Arc::new(LoggedMemtable::new(state.active.ordinal + 1, &self.reaper));
         self.change_view(|view| {
             view.sealed.insert(0, Arc::clone(&view.active));
             view.active = Arc::clone(&next);
@@ -250,33 +275,33 @@ const RECORD_OVERHEAD_BYTES: usize = lsm_wal::FRAME_HEADER_LEN + lsm_wal::FRAME_
 /// keep the buffer.
 const SLICE_RATIO_MAX: usize = 256;
 
-/// Inserts a batch; returns the bytes of its keys and values that stayed slices of the buffer.
+/// Inserts a batch. Returns how many bytes of the memtable's entries are slices of the buffer.
 pub(crate) fn insert(
     logged: &LoggedMemtable,
     seqno: u64,
     buffer: &Bytes,
     payload: &Bytes,
 ) -> Result<u64> {
-    let slice = |part: &[u8]| {
+    let mut sliced_bytes = 0;
+    let mut share = |part: &[u8]| {
         if part.len() < buffer.len() / SLICE_RATIO_MAX {
             Bytes::copy_from_slice(part)
         } else {
+            sliced_bytes += part.len() as u64;
             payload.slice_ref(part)
         }
     };
-    let mut bytes = 0;
     for entry in Entries::new(payload) {
-        let (key, entry) = entry.map_err(|error| Error::Corruption {
-            reason: error.reason(),
-            detail: None,
-            file: None,
-            offset: error.offset(),
-            block: None,
-        })?;
-        bytes += (key.len() + entry.value().map_or(0, <[u8]>::len)) as u64;
-        logged
-            .memtable
-            .insert(seqno, slice(key), entry.value().map(slice));
+        let (key, entry) = entry?;
+        let (key, value) = (share(key), entry.value().map(&mut share));
+        logged.memtable.insert(seqno, key, value);
     }
-    Ok(bytes)
+    Ok(sliced_bytes)
+}
+
+fn duplicate(outcome: &Result<()>) -> Result<()> {
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(error) => Err(error.duplicate()),
+    }
 }

@@ -3,9 +3,9 @@
 //! Runs on its own lane, one job after another. Inputs stay until the edit is durable; a job that
 //! finds a damaged input sets it aside and changes nothing, and other jobs go on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use lsm_compact::{
@@ -14,9 +14,8 @@ use lsm_compact::{
 };
 use lsm_version::{RunId, RunMeta, Version, VersionEdit, run_file_name};
 
+use crate::attempts::Then;
 use crate::engine::Engine;
-use crate::health::Verdict;
-use crate::run::Run;
 use crate::run_writer::RunOutput;
 use crate::source::Source;
 use crate::sync::locked;
@@ -26,24 +25,52 @@ use crate::{Error, Result, lane};
 /// Runs found damaged by a job: never picked again on this handle, and not counted as debt.
 #[derive(Debug, Default)]
 pub(crate) struct SetAside {
-    runs: Mutex<BTreeSet<RunId>>,
-    failures_in_a_row: AtomicU32,
+    runs: Mutex<BTreeMap<RunId, Arc<Error>>>,
 }
 
 impl SetAside {
     pub(crate) fn contains(&self, id: RunId) -> bool {
-        locked(&self.runs).contains(&id)
+        locked(&self.runs).contains_key(&id)
     }
 
     pub(crate) fn len(&self) -> usize {
         locked(&self.runs).len()
     }
+
+    /// What was found in one of them, if there is any.
+    pub(crate) fn error(&self) -> Option<Arc<Error>> {
+        locked(&self.runs).values().next().cloned()
+    }
+
+    /// What was found in a run of `version` that overlaps the range.
+    fn error_in(
+        &self,
+        version: &Version,
+        range: &(Bound<Vec<u8>>, Bound<Vec<u8>>),
+    ) -> Option<Arc<Error>> {
+        let runs = locked(&self.runs);
+        let range = (as_slice(&range.0), as_slice(&range.1));
+        let mut overlapping = version.runs().filter(|(_, run)| run.overlaps(&range));
+        overlapping.find_map(|(_, run)| runs.get(&run.id).cloned())
+    }
 }
 
-type Outcome = Arc<Mutex<Option<Result<()>>>>;
+fn as_slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
+    bound.as_ref().map(Vec::as_slice)
+}
+
+/// A range that somebody waits for to be compacted.
+struct Manual {
+    range: (Bound<Vec<u8>>, Bound<Vec<u8>>),
+    outcome: Mutex<Option<Result<()>>>,
+}
 
 impl Engine {
+    /// Has the policy's next job run, unless a retry is going to.
     pub(crate) fn schedule_compaction(self: &Arc<Self>) {
+        if self.compactions.retry_is_pending() {
+            return;
+        }
         let engine = Arc::clone(self);
         self.pool.submit(lane::COMPACT, move || {
             engine.guarded(|| engine.compact_next());
@@ -63,27 +90,29 @@ impl Engine {
         };
         match self.run_job(&job, claim) {
             Ok(()) => {
-                self.set_aside.failures_in_a_row.store(0, Ordering::Relaxed);
+                self.compactions.succeeded();
                 self.schedule_compaction();
             }
-            Err(_) if self.is_closing() => {}
+            Err(_) if self.is_closing() || self.health.is_poisoned() => {}
             Err(error @ Error::Corruption { .. }) => {
-                self.set_inputs_aside(&job, &error);
+                self.set_inputs_aside(&job, error);
                 self.schedule_compaction();
             }
-            Err(error) => {
-                let attempts = self
-                    .set_aside
-                    .failures_in_a_row
-                    .fetch_add(1, Ordering::Relaxed)
-                    + 1;
-                if self.health.background_failed(error, attempts) == Verdict::Retry {
-                    let engine = Arc::clone(self);
-                    self.pool
-                        .submit_after(lane::COMPACT, Self::back_off(attempts), move || {
-                            engine.guarded(|| engine.compact_next());
-                        });
-                }
+            Err(error) => self.compaction_failed(error),
+        }
+    }
+
+    fn compaction_failed(self: &Arc<Self>, error: Error) {
+        let error = Arc::new(error);
+        match self.compactions.failed(&error) {
+            Then::Nothing => {}
+            Then::GiveUp => self.health.poison(&error),
+            Then::RetryAfter(pause) => {
+                let engine = Arc::clone(self);
+                self.pool.submit_after(lane::COMPACT, pause, move || {
+                    engine.compactions.begin_retry();
+                    engine.guarded(|| engine.compact_next());
+                });
             }
         }
     }
@@ -101,8 +130,8 @@ impl Engine {
     }
 
     /// The damaged input, if the error names it; otherwise all of them.
-    fn set_inputs_aside(&self, job: &Job, error: &Error) {
-        let named = match error {
+    fn set_inputs_aside(&self, job: &Job, error: Error) {
+        let named = match &error {
             Error::Corruption { file, .. } => file.as_ref().and_then(|path| path.file_name()),
             _ => None,
         };
@@ -113,8 +142,10 @@ impl Engine {
             .inputs
             .iter()
             .filter(|(_, run)| !any_named || is_named(run));
-        locked(&self.set_aside.runs).extend(damaged.map(|(_, run)| run.id));
-        self.health.note(error);
+        let damaged: Vec<RunId> = damaged.map(|(_, run)| run.id).collect();
+        let error = Arc::new(error);
+        let damaged = damaged.into_iter().map(|id| (id, Arc::clone(&error)));
+        locked(&self.set_aside.runs).extend(damaged);
         self.note_debt();
     }
 
@@ -125,38 +156,51 @@ impl Engine {
         upper: Bound<Vec<u8>>,
     ) -> Result<()> {
         self.flush()?;
-        let outcome: Outcome = Arc::default();
-        let (engine, answer) = (Arc::clone(self), Arc::clone(&outcome));
-        self.pool.submit(lane::COMPACT, move || {
-            engine.guarded(|| {
-                let result = engine.compact_all_of(&lower, &upper);
-                *locked(&answer) = Some(result);
-            });
+        let manual = Arc::new(Manual {
+            range: (lower, upper),
+            outcome: Mutex::new(None),
         });
-        self.wait_for(|| locked(&outcome).is_some() || self.health.is_poisoned())?;
-        let result = locked(&outcome).take();
+        self.submit_manual(&manual);
+        self.wait_for(|| locked(&manual.outcome).is_some() || self.health.is_poisoned())?;
+        let result = locked(&manual.outcome).take();
         result.unwrap_or_else(|| self.health.check())
     }
 
-    fn compact_all_of(
-        self: &Arc<Self>,
-        lower: &Bound<Vec<u8>>,
-        upper: &Bound<Vec<u8>>,
-    ) -> Result<()> {
-        fn as_slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
-            bound.as_ref().map(Vec::as_slice)
-        }
-        loop {
-            self.health.check()?;
-            let options = &self.picker_options;
-            let claimed = self.claim_job(|version, claims, set_aside| {
-                let (lower, upper) = (as_slice(lower), as_slice(upper));
-                pick_range(version, options, claims, set_aside, lower, upper)
+    /// One job of a manual compaction at a time, so that the policy's own jobs go on between them.
+    fn submit_manual(self: &Arc<Self>, manual: &Arc<Manual>) {
+        let (engine, manual) = (Arc::clone(self), Arc::clone(manual));
+        self.pool.submit(lane::COMPACT, move || {
+            engine.guarded(|| match engine.compact_some_of(&manual) {
+                Ok(true) => engine.submit_manual(&manual),
+                Ok(false) => *locked(&manual.outcome) = Some(Ok(())),
+                Err(error) => *locked(&manual.outcome) = Some(Err(error)),
             });
-            match claimed {
-                Some((job, claim)) => self.run_job(&job, claim)?,
-                None => return Ok(()),
+        });
+    }
+
+    /// Returns whether there may be more to do.
+    fn compact_some_of(self: &Arc<Self>, manual: &Manual) -> Result<bool> {
+        self.health.check()?;
+        let options = &self.picker_options;
+        let (lower, upper) = (as_slice(&manual.range.0), as_slice(&manual.range.1));
+        let claimed = self.claim_job(|version, claims, set_aside| {
+            pick_range(version, options, claims, set_aside, lower, upper)
+        });
+        let Some((job, claim)) = claimed else {
+            // A damaged run that stands in the way leaves the work undone: say so.
+            let version = Arc::clone(&self.view().tree.version);
+            return match self.set_aside.error_in(&version, &manual.range) {
+                Some(error) => Err(error.duplicate()),
+                None => Ok(false),
+            };
+        };
+        match self.run_job(&job, claim) {
+            Ok(()) => Ok(true),
+            Err(error @ Error::Corruption { .. }) => {
+                self.set_inputs_aside(&job, error.duplicate());
+                Err(error)
             }
+            Err(error) => Err(error),
         }
     }
 
@@ -226,18 +270,14 @@ impl Engine {
         let kept: BTreeSet<RunId> = edit.added.iter().map(|(_, run)| run.id).collect();
         let mut manifest = locked(&self.manifest);
         self.commit_edit(&mut manifest, edit)?;
-        let version = Arc::clone(&manifest.state().version);
-        let view = self.view();
-        for (_, input) in job.inputs.iter().filter(|(_, run)| !kept.contains(&run.id)) {
-            if let Some(run) = view.tree.run(input.id) {
+        let old = Arc::clone(&self.view().tree);
+        let tree = self.next_tree(&manifest);
+        for (level, input) in job.inputs.iter().filter(|(_, run)| !kept.contains(&run.id)) {
+            if let Some(run) = old.run(usize::from(*level), input) {
                 run.retire();
             }
         }
-        drop(view);
-        self.change_view(|view| {
-            let make = |meta: &Arc<RunMeta>| Run::new(Arc::clone(meta), &self.run_context);
-            view.tree = Arc::new(Tree::new(version, Some(&view.tree), make));
-        });
+        self.change_view(|view| view.tree = tree);
         drop(manifest);
         self.note_debt();
         Ok(())
@@ -246,8 +286,9 @@ impl Engine {
 
 /// The job's inputs as cursors, newest first.
 fn job_sources(job: &Job, tree: &Tree) -> Result<Vec<Source>> {
-    let find = |meta: &RunMeta| {
-        tree.run(meta.id).cloned().ok_or_else(|| Error::Io {
+    let find = |level: u8, meta: &RunMeta| {
+        let run = tree.run(usize::from(level), meta).cloned();
+        run.ok_or_else(|| Error::Io {
             context: "find a run of the job in the tree",
             path: None,
             source: std::io::ErrorKind::NotFound.into(),
@@ -255,7 +296,10 @@ fn job_sources(job: &Job, tree: &Tree) -> Result<Vec<Source>> {
     };
     job.sources()
         .map(|inputs| {
-            let runs: Result<Arc<[_]>> = inputs.iter().map(|(_, meta)| find(meta)).collect();
+            let runs: Result<Arc<[_]>> = inputs
+                .iter()
+                .map(|(level, meta)| find(*level, meta))
+                .collect();
             runs.map(Source::level)
         })
         .collect()

@@ -7,27 +7,27 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use lsm_compact::{Claims, PickerOptions, PressureOptions, debt_bytes, l0_backlog_runs};
 use lsm_fs::FileSystem;
 use lsm_scheduler::{Pool, Signal};
-use lsm_version::{CommitError, Manifest, VersionEdit};
+use lsm_version::{CommitError, Manifest, RunMeta, VersionEdit};
 use lsm_wal::CommitQueue;
 
+use crate::attempts::Attempts;
 use crate::commit::{Committer, Request};
 use crate::compaction::SetAside;
 use crate::flush::FlushProgress;
 use crate::health::Health;
 use crate::ids::Ids;
 use crate::reaper::Reaper;
-use crate::recovery::Unsettled;
-use crate::run::RunContext;
+use crate::run::{Run, RunContext};
+use crate::settle::Unsettled;
 use crate::stats::Counters;
 use crate::sync::locked;
 use crate::throttle::pressure_options;
-use crate::view::ReadView;
+use crate::view::{ReadView, Tree};
 use crate::{Error, LsmConfig, Result};
 
 #[derive(Debug)]
@@ -48,6 +48,7 @@ pub(crate) struct Engine {
     pub(crate) manifest: Mutex<Manifest>,
     pub(crate) unsettled: Unsettled,
     pub(crate) flushes: FlushProgress,
+    pub(crate) compactions: Attempts,
     pub(crate) claims: Mutex<Claims>,
     pub(crate) set_aside: SetAside,
     /// The last seqno that readers may see.
@@ -105,6 +106,7 @@ impl Engine {
             manifest: Mutex::new(parts.manifest),
             unsettled: parts.unsettled,
             flushes: FlushProgress::default(),
+            compactions: Attempts::default(),
             claims: Mutex::new(Claims::default()),
             set_aside: SetAside::default(),
             visible: AtomicU64::new(parts.visible),
@@ -128,6 +130,14 @@ impl Engine {
     pub(crate) fn view_and_seqno(&self) -> (Arc<ReadView>, u64) {
         let view = self.view.load_full();
         (view, self.visible.load(Ordering::Acquire))
+    }
+
+    /// The tree of the manifest's current version. Call with the manifest's lock, which is what
+    /// keeps the tree from changing meanwhile.
+    pub(crate) fn next_tree(&self, manifest: &Manifest) -> Arc<Tree> {
+        let version = Arc::clone(&manifest.state().version);
+        let make = |meta: &Arc<RunMeta>| Run::new(Arc::clone(meta), &self.run_context);
+        Arc::new(Tree::new(version, Some(&self.view().tree), make))
     }
 
     /// Replaces the view by a changed copy.
@@ -275,10 +285,5 @@ impl Engine {
                 path: None,
                 source: io::Error::other(stalled),
             })
-    }
-
-    /// The pause before the `attempts`-th retry: doubling, bounded.
-    pub(crate) fn back_off(attempts: u32) -> Duration {
-        Duration::from_millis(10 << attempts.min(7))
     }
 }

@@ -11,14 +11,13 @@ use lsm_compact::Cursor;
 use lsm_version::{RunMeta, VersionEdit};
 use lsm_wal::{LogBounds, segment_file_name};
 
+use crate::attempts::{Attempts, Then};
 use crate::commit::Request;
 use crate::engine::Engine;
-use crate::health::Verdict;
-use crate::run::Run;
 use crate::run_writer::RunOutput;
 use crate::source::Source;
 use crate::sync::locked;
-use crate::view::{LoggedMemtable, ReadView, Tree};
+use crate::view::{LoggedMemtable, ReadView};
 use crate::{Error, Result, lane};
 
 /// How far flushes have come; what `flush` and stalled writers wait for.
@@ -26,16 +25,9 @@ use crate::{Error, Result, lane};
 pub(crate) struct FlushProgress {
     /// The ordinal of the last memtable whose run is in the durable manifest.
     installed: AtomicU64,
-    failures: Mutex<Failures>,
     /// A run that was written for the memtable with this ordinal, but not yet installed.
     written: Mutex<Option<(u64, Arc<RunMeta>)>>,
-}
-
-#[derive(Debug, Default)]
-struct Failures {
-    total: u64,
-    in_a_row: u32,
-    last: Option<Arc<Error>>,
+    pub(crate) attempts: Attempts,
 }
 
 impl FlushProgress {
@@ -43,23 +35,18 @@ impl FlushProgress {
         self.installed.load(Ordering::Acquire)
     }
 
-    pub(crate) fn failure_count(&self) -> u64 {
-        locked(&self.failures).total
-    }
-
     fn take_written(&self, ordinal: u64) -> Option<Arc<RunMeta>> {
         let written = locked(&self.written).take()?;
         (written.0 == ordinal).then_some(written.1)
-    }
-
-    pub(crate) fn last_failure(&self) -> Option<Arc<Error>> {
-        locked(&self.failures).last.clone()
     }
 }
 
 impl Engine {
     /// Seals what is in memory and returns once its run is in the durable manifest.
     pub(crate) fn flush(self: &Arc<Self>) -> Result<()> {
+        // Also with nothing to flush: Ok means that what was written can be recovered.
+        self.health.check()?;
+        self.settle()?;
         self.commit(Request::Seal)?;
         let Some(target) = self.view().sealed.first().map(|logged| logged.ordinal) else {
             return Ok(());
@@ -73,24 +60,30 @@ impl Engine {
         if self.flushes.installed() >= target {
             return Ok(());
         }
-        self.health.check()?;
-        let failures = self.flushes.failure_count();
-        self.schedule_flush();
+        let failures = self.flushes.attempts.failure_count();
+        self.submit_flush();
         self.wait_for(|| {
             self.flushes.installed() >= target
-                || self.flushes.failure_count() > failures
+                || self.flushes.attempts.failure_count() > failures
                 || self.health.is_poisoned()
         })?;
         if self.flushes.installed() >= target {
             return Ok(());
         }
-        match self.flushes.last_failure() {
+        match self.flushes.attempts.latest() {
             Some(error) => Err(error.duplicate()),
             None => self.health.check(),
         }
     }
 
+    /// Has the oldest sealed memtable flushed, unless a retry is going to.
     pub(crate) fn schedule_flush(self: &Arc<Self>) {
+        if !self.flushes.attempts.retry_is_pending() {
+            self.submit_flush();
+        }
+    }
+
+    fn submit_flush(self: &Arc<Self>) {
         let engine = Arc::clone(self);
         self.pool.submit(lane::FLUSH, move || {
             engine.guarded(|| engine.flush_oldest());
@@ -107,12 +100,7 @@ impl Engine {
         }
         match self.flush_one(&oldest) {
             Ok(()) => {
-                {
-                    let mut failures = locked(&self.flushes.failures);
-                    failures.in_a_row = 0;
-                    failures.last = None;
-                }
-                self.health.background_recovered();
+                self.flushes.attempts.succeeded();
                 self.schedule_compaction();
                 if !self.view().sealed.is_empty() {
                     self.schedule_flush();
@@ -123,19 +111,17 @@ impl Engine {
     }
 
     fn flush_failed(self: &Arc<Self>, error: Error) {
-        let attempts = {
-            let mut failures = locked(&self.flushes.failures);
-            failures.total += 1;
-            failures.in_a_row += 1;
-            failures.last = Some(Arc::new(error.duplicate()));
-            failures.in_a_row
-        };
-        if self.health.background_failed(error, attempts) == Verdict::Retry {
-            let engine = Arc::clone(self);
-            self.pool
-                .submit_after(lane::FLUSH, Self::back_off(attempts), move || {
+        let error = Arc::new(error);
+        match self.flushes.attempts.failed(&error) {
+            Then::Nothing => {}
+            Then::GiveUp => self.health.poison(&error),
+            Then::RetryAfter(pause) => {
+                let engine = Arc::clone(self);
+                self.pool.submit_after(lane::FLUSH, pause, move || {
+                    engine.flushes.attempts.begin_retry();
                     engine.guarded(|| engine.flush_oldest());
                 });
+            }
         }
     }
 
@@ -157,21 +143,19 @@ impl Engine {
     /// Writes the newest version of each key; the run and its name are durable on return.
     fn write_memtable(&self, logged: &Arc<LoggedMemtable>) -> Result<Arc<RunMeta>> {
         let mut output = RunOutput::create(self)?;
-        let written = self.write_entries(logged, &mut output);
-        let finished = written.and_then(|()| output.finish());
-        match finished {
+        let written = self
+            .write_entries(logged, &mut output)
+            .and_then(|()| output.finish())
+            .and_then(|meta| self.sync_directory().map(|()| meta));
+        match &written {
             Ok(meta) => {
                 self.counters
                     .flushed_bytes
                     .fetch_add(meta.file_len, Ordering::Relaxed);
-                self.sync_directory()?;
-                Ok(meta)
             }
-            Err(error) => {
-                self.discard_runs(&[output.id()]);
-                Err(error)
-            }
+            Err(_) => self.discard_runs(&[output.id()]),
         }
+        written
     }
 
     fn write_entries(&self, logged: &Arc<LoggedMemtable>, output: &mut RunOutput) -> Result<()> {
@@ -203,12 +187,11 @@ impl Engine {
             ..VersionEdit::default()
         };
         self.commit_edit(&mut manifest, edit)?;
-        let version = Arc::clone(&manifest.state().version);
+        let tree = self.next_tree(&manifest);
         self.change_view(|view| {
             view.sealed
                 .retain(|sealed| sealed.ordinal != logged.ordinal);
-            let make = |meta: &Arc<RunMeta>| Run::new(Arc::clone(meta), &self.run_context);
-            view.tree = Arc::new(Tree::new(version, Some(&view.tree), make));
+            view.tree = tree;
         });
         drop(manifest);
         self.flushes
@@ -226,10 +209,15 @@ impl Engine {
         Ok(())
     }
 
+    /// Makes names durable. A failure is final: it may have taken the names of others with it,
+    /// a log segment's among them.
     pub(crate) fn sync_directory(&self) -> Result<()> {
-        self.file_system
-            .sync_dir(&self.directory)
-            .map_err(|source| Error::io("sync the directory", &self.directory, source))
+        let synced = self.file_system.sync_dir(&self.directory);
+        synced.map_err(|source| {
+            let error = Error::io("sync the directory", &self.directory, source);
+            self.health.poison(&error);
+            error
+        })
     }
 }
 

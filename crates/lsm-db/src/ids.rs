@@ -6,7 +6,7 @@
 
 use std::sync::Mutex;
 
-use lsm_version::Ceilings;
+use lsm_version::{Ceilings, RUN_ID_MAX};
 
 use crate::sync::locked;
 
@@ -76,7 +76,7 @@ impl Ids {
             || low(next.segment_id, now.segment_id, SEGMENT_ID_BLOCK)
             || low(next.seqno, now.seqno, SEQNO_BLOCK);
         any_low.then(|| Ceilings {
-            run_id: next.run_id.saturating_add(RUN_ID_BLOCK),
+            run_id: next.run_id.saturating_add(RUN_ID_BLOCK).min(RUN_ID_MAX + 1),
             segment_id: next.segment_id.saturating_add(SEGMENT_ID_BLOCK),
             seqno: next.seqno.saturating_add(SEQNO_BLOCK),
         })

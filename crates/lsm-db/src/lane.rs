@@ -4,7 +4,9 @@
 pub(crate) const FLUSH: usize = 0;
 /// Merges runs.
 pub(crate) const COMPACT: usize = 1;
-/// Unlinks and frees.
-pub(crate) const REAP: usize = 2;
+/// Frees what readers and writers should not have to wait for.
+pub(crate) const FREE: usize = 2;
+/// Unlinks. Behind the others, so that what they leave at shutdown is still unlinked.
+pub(crate) const REAP: usize = 3;
 /// How many there are.
-pub(crate) const COUNT: usize = 3;
+pub(crate) const COUNT: usize = 4;

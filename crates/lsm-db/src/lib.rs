@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod attempts;
 mod batch;
 mod commit;
 mod compaction;
@@ -17,9 +18,11 @@ mod lsm;
 mod range;
 mod reaper;
 mod recovery;
+mod replay;
 mod run;
 mod run_writer;
 mod scan;
+mod settle;
 mod source;
 mod stats;
 mod sync;

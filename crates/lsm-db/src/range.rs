@@ -14,9 +14,10 @@ use crate::{Error, Result};
 /// The entries of a range, ascending by key, as they were when it was made.
 ///
 /// Yields `Result<(key, value)>` from both ends. Nothing is read until the first step, and memory
-/// is that of one block and one batch for each memtable and level, whatever the range. Later
+/// is bounded for each memtable and level that reaches into the range (256 KiB read ahead at most),
+/// however long it is. A key or value that is kept keeps the buffer it is a slice of. Later
 /// writes, flushes and compactions change nothing of what it shows. It outlives the handle it
-/// came from, and until it is dropped the directory can't be opened again.
+/// came from, and until it has ended or is dropped the directory can't be opened again.
 ///
 /// # Errors
 /// An error ends the iterator, from both ends: what follows a bad block is never shown as if
@@ -43,13 +44,19 @@ pub struct Range {
 struct Opener {
     view: Arc<ReadView>,
     seqno: u64,
+    lower: Bound<Bytes>,
+    upper: Bound<Bytes>,
 }
 
 impl OpenCursor for Opener {
     type Cursor = MergeCursor<Source>;
 
     fn open(&self) -> Result<Self::Cursor, Error> {
-        Ok(MergeCursor::new(self.view.sources(self.seqno)))
+        let lower = self.lower.as_ref().map(Bytes::as_ref);
+        let upper = self.upper.as_ref().map(Bytes::as_ref);
+        Ok(MergeCursor::new(
+            self.view.sources(self.seqno, lower, upper),
+        ))
     }
 }
 
@@ -60,8 +67,14 @@ impl Range {
         lower: Bound<Bytes>,
         upper: Bound<Bytes>,
     ) -> Self {
+        let opener = Opener {
+            view,
+            seqno,
+            lower: lower.clone(),
+            upper: upper.clone(),
+        };
         Self {
-            entries: RangeIter::new(Opener { view, seqno }, lower, upper),
+            entries: RangeIter::new(opener, lower, upper),
         }
     }
 }

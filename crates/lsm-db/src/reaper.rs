@@ -62,9 +62,9 @@ impl Reaper {
         });
     }
 
-    /// Drops `value` in the background: freeing a memtable takes milliseconds.
+    /// Drops `value` in the background. Never waits behind an unlink.
     pub(crate) fn drop_later(&self, value: impl Send + 'static) {
-        self.shared.pool.submit(lane::REAP, move || drop(value));
+        self.shared.pool.submit(lane::FREE, move || drop(value));
     }
 
     pub(crate) fn unlinked_count(&self) -> u64 {

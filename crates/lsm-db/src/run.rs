@@ -182,5 +182,9 @@ impl Drop for Run {
         if self.obsolete.load(Ordering::Acquire) {
             self.context.reaper.post(vec![self.path.clone()]);
         }
+        if let Some(opened) = self.opened.take() {
+            // Closing the last handle of an unlinked file frees its blocks: not a reader's work.
+            self.context.reaper.drop_later(opened);
+        }
     }
 }

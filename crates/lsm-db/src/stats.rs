@@ -91,7 +91,8 @@ pub struct Stats {
     pub runs_set_aside: usize,
     /// Times that background work failed.
     pub background_failures: u64,
-    /// What it failed with, while it is retrying or after it gave up.
+    /// What is wrong now: why writing has stopped, or what background work failed with and is
+    /// retrying, or what it found damaged and works around, or what recovery still owes.
     pub background_error: Option<String>,
     /// Whether writing has stopped until the store is reopened.
     pub poisoned: bool,
@@ -110,6 +111,21 @@ impl Stats {
 }
 
 impl Engine {
+    /// What is wrong now, the worst first.
+    fn background_error(&self) -> Option<String> {
+        if let Some(cause) = self.health.cause() {
+            return Some(cause.to_string());
+        }
+        let error = self
+            .flushes
+            .attempts
+            .latest()
+            .or_else(|| self.compactions.latest())
+            .or_else(|| self.set_aside.error())
+            .or_else(|| self.unsettled.error());
+        error.map(|error| error.in_full())
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         let view = self.view();
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -144,8 +160,9 @@ impl Engine {
             stalled: Duration::from_nanos(load(&counters.stalled_nanos)),
             files_unlinked: self.reaper.unlinked_count(),
             runs_set_aside: self.set_aside.len(),
-            background_failures: self.health.background_failure_count(),
-            background_error: self.health.latest().map(|error| error.in_full()),
+            background_failures: self.flushes.attempts.failure_count()
+                + self.compactions.failure_count(),
+            background_error: self.background_error(),
             poisoned: self.health.is_poisoned(),
         }
     }
@@ -194,7 +211,7 @@ impl fmt::Display for Stats {
         if let Some(error) = &self.background_error {
             write!(
                 f,
-                "\ntrouble {} times, the latest: {error}",
+                "\ntrouble {} failures of background work; now: {error}",
                 self.background_failures
             )?;
         }

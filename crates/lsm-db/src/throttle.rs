@@ -34,7 +34,10 @@ pub(crate) fn pressure_options(config: &LsmConfig) -> PressureOptions {
 impl Engine {
     /// Slows a write of `bytes` down as far as background work is behind.
     pub(crate) fn throttle(self: &Arc<Self>, bytes: u64) -> Result<()> {
-        self.health.take_unreported()?;
+        let attempts = [&self.flushes.attempts, &self.compactions];
+        if let Some(error) = attempts.iter().find_map(|lane| lane.take_unreported()) {
+            return Err(error.duplicate());
+        }
         let (sealed, sealed_bytes) = {
             let view = self.view();
             (view.sealed.len(), view.sealed_bytes())
@@ -55,7 +58,7 @@ impl Engine {
         let start = self.pool.scheduler().now();
         self.wait_for(|| {
             self.view().sealed.len() < SEALED_MAX
-                || self.flushes.last_failure().is_some()
+                || self.flushes.attempts.latest().is_some()
                 || self.health.is_poisoned()
         })?;
         self.note_stall(self.pool.scheduler().now().saturating_sub(start));
@@ -64,7 +67,7 @@ impl Engine {
             return Ok(());
         }
         // Not waiting for space: the retries go on, and so may the writer, later.
-        match self.flushes.last_failure() {
+        match self.flushes.attempts.latest() {
             Some(error) => Err(error.duplicate()),
             None => Ok(()),
         }

@@ -5,15 +5,17 @@
 //! same, because a memtable gets no writes once a newer one is published.
 
 use std::collections::HashMap;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use lsm_fs::FileLock;
 use lsm_memtable::Memtable;
-use lsm_version::{RunId, Version};
+use lsm_version::{RunId, RunMeta, Version};
 
 use crate::Result;
+use crate::reaper::Reaper;
 use crate::run::Run;
 use crate::source::Source;
 use crate::sync::locked;
@@ -28,10 +30,11 @@ pub(crate) struct LoggedMemtable {
     keeps_log: bool,
     slack_bytes: AtomicU64,
     last_seqno: AtomicU64,
+    reaper: Reaper,
 }
 
 impl LoggedMemtable {
-    pub(crate) fn new(ordinal: u64) -> Self {
+    pub(crate) fn new(ordinal: u64, reaper: &Reaper) -> Self {
         Self {
             memtable: Arc::new(Memtable::new()),
             ordinal,
@@ -39,6 +42,7 @@ impl LoggedMemtable {
             keeps_log: false,
             slack_bytes: AtomicU64::new(0),
             last_seqno: AtomicU64::new(0),
+            reaper: reaper.clone(),
         }
     }
 
@@ -85,6 +89,13 @@ impl LoggedMemtable {
     }
 }
 
+impl Drop for LoggedMemtable {
+    fn drop(&mut self) {
+        // Freeing a memtable takes milliseconds, and the last to let go may be a reader.
+        self.reaper.drop_later(Arc::clone(&self.memtable));
+    }
+}
+
 /// The runs of a version, as things that can be read.
 #[derive(Debug)]
 pub(crate) struct Tree {
@@ -93,27 +104,34 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// The tree of `version`; runs that `known` has are taken over, the others come from `make`.
+    /// The tree of `version`. Levels that `old` has too are taken over whole, runs of other levels
+    /// one by one; what is new comes from `make`.
     pub(crate) fn new(
         version: Arc<Version>,
-        known: Option<&Self>,
-        mut make: impl FnMut(&Arc<lsm_version::RunMeta>) -> Arc<Run>,
+        old: Option<&Self>,
+        mut make: impl FnMut(&Arc<RunMeta>) -> Arc<Run>,
     ) -> Self {
-        let known: HashMap<RunId, &Arc<Run>> = known
-            .into_iter()
-            .flat_map(Tree::runs)
-            .map(|run| (run.meta().id, run))
+        let same_level = |at: usize| {
+            let old = old?;
+            let (was, is) = (old.version.levels().get(at)?, version.levels().get(at)?);
+            Arc::ptr_eq(was, is).then(|| old.levels.get(at).cloned())?
+        };
+        let level_count = old.map_or(0, |old| old.levels.len());
+        let changed = (0..level_count).filter(|at| same_level(*at).is_none());
+        let known: HashMap<RunId, Arc<Run>> = changed
+            .filter_map(|at| old?.levels.get(at))
+            .flat_map(|level| level.iter())
+            .map(|run| (run.meta().id, Arc::clone(run)))
             .collect();
-        let levels = version
-            .levels()
-            .iter()
-            .map(|level| {
-                let runs = level.runs().iter();
-                runs.map(|meta| match known.get(&meta.id) {
-                    Some(run) => Arc::clone(run),
-                    None => make(meta),
-                })
-                .collect()
+        let mut run_of = |meta: &Arc<RunMeta>| match known.get(&meta.id) {
+            Some(run) => Arc::clone(run),
+            None => make(meta),
+        };
+        let levels = version.levels().iter().enumerate();
+        let levels = levels
+            .map(|(at, level)| match same_level(at) {
+                Some(runs) => runs,
+                None => level.runs().iter().map(&mut run_of).collect(),
             })
             .collect();
         Self { version, levels }
@@ -123,8 +141,15 @@ impl Tree {
         self.levels.iter().flat_map(|level| level.iter())
     }
 
-    pub(crate) fn run(&self, id: RunId) -> Option<&Arc<Run>> {
-        self.runs().find(|run| run.meta().id == id)
+    /// The run of `meta`, which is in `level`.
+    pub(crate) fn run(&self, level: usize, meta: &RunMeta) -> Option<&Arc<Run>> {
+        let runs = self.levels.get(level)?;
+        let start = match level {
+            0 => 0,
+            _ => runs.partition_point(|run| run.meta().smallest_key < meta.smallest_key),
+        };
+        let mut rest = runs.get(start..)?.iter();
+        rest.find(|run| run.meta().id == meta.id)
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
@@ -147,14 +172,24 @@ impl Tree {
         Ok(None)
     }
 
-    fn sources(&self, sources: &mut Vec<Source>) {
+    /// A cursor for each run of level 0 and each deeper level that reaches into the range.
+    fn sources(&self, lower: Bound<&[u8]>, upper: Bound<&[u8]>, sources: &mut Vec<Source>) {
         let Some((level_zero, deeper)) = self.levels.split_first() else {
             return;
         };
-        let single = level_zero.iter().map(|run| Arc::from([Arc::clone(run)]));
-        let levels = deeper.iter().filter(|level| !level.is_empty());
-        let all = single.chain(levels.map(Arc::clone));
-        sources.extend(all.map(Source::level));
+        let overlaps = |run: &&Arc<Run>| run.meta().overlaps(&(lower, upper));
+        let single = level_zero.iter().filter(overlaps);
+        sources.extend(single.map(|run| Source::level(Arc::from([Arc::clone(run)]))));
+        for runs in deeper {
+            let at = match lower {
+                Bound::Unbounded => 0,
+                Bound::Included(key) => runs.partition_point(|run| run.meta().largest_key < key),
+                Bound::Excluded(key) => runs.partition_point(|run| run.meta().largest_key <= key),
+            };
+            if runs.get(at).as_ref().is_some_and(overlaps) {
+                sources.push(Source::level(Arc::clone(runs)));
+            }
+        }
     }
 }
 
@@ -183,14 +218,19 @@ impl ReadView {
         self.tree.get(key)
     }
 
-    /// Cursors over everything as of `seqno`, newest source first.
-    pub(crate) fn sources(&self, seqno: u64) -> Vec<Source> {
+    /// Cursors over all that may hold a key of the range, as of `seqno`, newest source first.
+    pub(crate) fn sources(
+        &self,
+        seqno: u64,
+        lower: Bound<&[u8]>,
+        upper: Bound<&[u8]>,
+    ) -> Vec<Source> {
         let mut sources: Vec<Source> = self
             .memtables()
             .filter(|logged| !logged.memtable.is_empty())
             .map(|logged| Source::Memtable(logged.memtable.cursor(seqno)))
             .collect();
-        self.tree.sources(&mut sources);
+        self.tree.sources(lower, upper, &mut sources);
         sources
     }
 

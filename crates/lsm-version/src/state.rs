@@ -129,6 +129,9 @@ impl ManifestState {
         if let Some(end) = self.log.end {
             reserved("segment at the end of the log", end.segment, segment_id)?;
         }
+        // Beyond it, segments that are still to come would count as discarded.
+        let discarded = self.log.discarded_through;
+        reserved("discarded segment", discarded, segment_id)?;
         Ok(())
     }
 

@@ -21,9 +21,11 @@
 //!    they speak of completed syncs. The chain is continued from the best claim, and the records
 //!    after it are written again and synced: from memory, for reading them twice may give two
 //!    answers. Names are made durable before anything is concluded from them.
-//! 6. The rewritten segment gets its name only after it was synced, so its header claims the whole
-//!    of it. If the crash comes before the rename, the temporary name holds nothing; if after, the
-//!    chain through it has the same records, whichever of the two the next recovery sees.
+//! 6. The rewritten segment gets its name only after it was synced, so it is there as a whole or not
+//!    at all. Its header claims no more than what was durable before: its *name* may be only in the
+//!    page cache, whatever a later sync of the directory says, until the caller has recorded the
+//!    new bounds. A crash before that finds the same records, through whichever of the two chains,
+//!    and writes them again.
 //! 7. The end mark is not a record: the chain is continued from before it, so a mark that was only
 //!    in the page cache is missed by no one.
 

@@ -17,6 +17,8 @@ mod durability;
 #[cfg(test)]
 mod failures;
 #[cfg(test)]
+mod fault_sweep;
+#[cfg(test)]
 mod full_disk;
 #[cfg(test)]
 mod iterators;

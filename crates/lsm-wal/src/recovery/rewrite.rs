@@ -62,8 +62,9 @@ impl RecoveredLog {
             database_id: options.database_id,
             segment: new_segment_id,
             predecessor: self.durable,
-            // True once the segment has its name, and before that nobody reads it.
-            durable: end,
+            // Not the segment itself: its bytes are synced before it gets its name, but the name
+            // may be only in the page cache. The caller's bounds vouch for it, once durable.
+            durable: self.durable.unwrap_or_default(),
         };
         let file = segment::create_with_header(options, &header, &temporary)?;
         let written = self

@@ -1,0 +1,90 @@
+//! Replay: the records of a recovered log become memtables.
+
+use std::sync::Arc;
+
+use lsm_wal::{Record, RecoveredLog};
+
+use crate::commit::insert;
+use crate::reaper::Reaper;
+use crate::view::LoggedMemtable;
+use crate::{Error, Result};
+
+/// Replayed memtables are split at this size at least, however small the configured capacity.
+const REPLAY_BYTES_MIN: u64 = 4 << 20;
+
+/// Collects replayed records into memtables.
+pub(crate) struct Replay {
+    flushed_seqno: u64,
+    capacity_bytes: u64,
+    last_seqno: u64,
+    segment: Option<u64>,
+    memtables: Vec<LoggedMemtable>,
+    seqno_ceiling: u64,
+    reaper: Reaper,
+}
+
+impl Replay {
+    /// Skips what a run holds already, up to `flushed_seqno`; seqnos below `seqno_ceiling` were
+    /// reserved, others were never given out.
+    pub(crate) fn new(
+        flushed_seqno: u64,
+        seqno_ceiling: u64,
+        capacity_bytes: u64,
+        reaper: &Reaper,
+    ) -> Self {
+        Self {
+            flushed_seqno,
+            seqno_ceiling,
+            capacity_bytes: capacity_bytes.max(REPLAY_BYTES_MIN),
+            reaper: reaper.clone(),
+            last_seqno: flushed_seqno,
+            segment: None,
+            memtables: Vec::new(),
+        }
+    }
+
+    pub(crate) fn take(&mut self, record: &Record) -> Result<()> {
+        if record.seqno <= self.flushed_seqno {
+            return Ok(());
+        }
+        if record.seqno >= self.seqno_ceiling {
+            return Err(Error::Corruption {
+                reason: "the log holds a seqno that was never given out",
+                detail: None,
+                file: None,
+                offset: Some(record.position.offset),
+                block: None,
+            });
+        }
+        let new_segment = self.segment.replace(record.position.segment);
+        let new_segment = new_segment != Some(record.position.segment);
+        let full = |logged: &LoggedMemtable| logged.bytes() >= self.capacity_bytes;
+        if self
+            .memtables
+            .last()
+            .is_none_or(|last| new_segment && full(last))
+        {
+            let ordinal = self.memtables.len() as u64 + 1;
+            self.memtables
+                .push(LoggedMemtable::new(ordinal, &self.reaper));
+        }
+        if let Some(logged) = self.memtables.last() {
+            insert(logged, record.seqno, &record.payload, &record.payload)?;
+            logged.wrote(None, record.seqno, 0);
+        }
+        self.last_seqno = record.seqno;
+        Ok(())
+    }
+
+    /// The memtables, newest first, and the last seqno. The flush of the newest retires the log.
+    pub(crate) fn finish(self, log: &RecoveredLog) -> (Vec<Arc<LoggedMemtable>>, u64) {
+        let mut newest_first = self.memtables.into_iter().rev();
+        let mut sealed = Vec::new();
+        if let Some(newest) = newest_first.next() {
+            newest.add_segments(log.chain.iter().copied());
+            sealed.push(Arc::new(newest));
+        }
+        sealed.extend(newest_first.map(|older| Arc::new(older.keeping_log())));
+        (sealed, self.last_seqno)
+    }
+}

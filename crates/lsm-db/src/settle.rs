@@ -1,0 +1,201 @@
+//! Settling: what an open owes the disk, and what a close leaves on it.
+//!
+//! After an unclean close, what recovery read may exist only in the page cache. It is written
+//! again (the manifest, and the part of the log that no durable claim covers) before anything is
+//! unlinked or acknowledged as durable. Without room that waits, and so do writes; reads don't.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use lsm_format::{ReadError, RunFile};
+use lsm_version::VersionEdit;
+use lsm_wal::{LogOptions, Position, RecoveredLog, segment_file_name};
+
+use crate::engine::Engine;
+use crate::run::SeamFile;
+use crate::sync::locked;
+use crate::view::LoggedMemtable;
+use crate::{Error, Result};
+
+/// What an open still owes the disk, and where the log goes on once it is paid.
+#[derive(Debug)]
+pub(crate) struct Unsettled {
+    is_owed: AtomicBool,
+    owed: Mutex<Option<Owed>>,
+    log_options: LogOptions,
+    log_end: OnceLock<Option<Position>>,
+    latest: Mutex<Option<Arc<Error>>>,
+    /// The ordinal of the last memtable that was replayed; 0 if nothing was.
+    pub(crate) replayed_ordinal: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Owed {
+    pub(crate) log: RecoveredLog,
+    pub(crate) replayed: Option<Arc<LoggedMemtable>>,
+    pub(crate) leftovers: Vec<PathBuf>,
+    pub(crate) temporaries: Vec<PathBuf>,
+    pub(crate) unclean: bool,
+    /// The segment that the tail was written to again, and where it ends.
+    pub(crate) rewritten: Option<(u64, Position)>,
+}
+
+impl Unsettled {
+    /// `owed`: `None` if the disk is as it should be, and the log goes on at `log_end`.
+    pub(crate) fn new(
+        log_options: LogOptions,
+        log_end: Option<Position>,
+        replayed_ordinal: u64,
+        owed: Option<Owed>,
+    ) -> Self {
+        let known_end = OnceLock::new();
+        if owed.is_none() {
+            known_end.get_or_init(|| log_end);
+        }
+        Self {
+            is_owed: AtomicBool::new(owed.is_some()),
+            owed: Mutex::new(owed),
+            log_options,
+            log_end: known_end,
+            latest: Mutex::new(None),
+            replayed_ordinal,
+        }
+    }
+
+    /// Why it could not be settled so far.
+    pub(crate) fn error(&self) -> Option<Arc<Error>> {
+        locked(&self.latest).clone()
+    }
+
+    pub(crate) fn log_options(&self) -> &LogOptions {
+        &self.log_options
+    }
+
+    /// Where the recovered log ends, once that is settled.
+    pub(crate) fn log_end(&self) -> Option<Position> {
+        self.log_end.get().copied().flatten()
+    }
+}
+
+impl Engine {
+    /// Starts what an open leaves to the background.
+    pub(crate) fn begin(self: &Arc<Self>) {
+        // Lack of room, or any other trouble with writing, must not keep the data from being
+        // read: whoever writes meets it again.
+        let _ = self.settle();
+        if self.unsettled.replayed_ordinal > 0 {
+            self.schedule_flush();
+        }
+        self.schedule_compaction();
+    }
+
+    /// Pays what the open owes: see the module's third point. Cheap once that is done.
+    pub(crate) fn settle(&self) -> Result<()> {
+        if !self.unsettled.is_owed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut owed = locked(&self.unsettled.owed);
+        let paid = owed.as_mut().map_or(Ok(()), |owed| self.pay(owed));
+        *locked(&self.unsettled.latest) = match &paid {
+            Ok(()) => None,
+            Err(error) => Some(Arc::new(error.duplicate())),
+        };
+        paid?;
+        *owed = None;
+        self.unsettled.is_owed.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    fn pay(&self, owed: &mut Owed) -> Result<()> {
+        // Nothing ever names a temporary file, so these may go first, and make room.
+        for path in owed.temporaries.drain(..) {
+            let _ = self.file_system.remove_file(&path);
+        }
+        if owed.unclean {
+            match self.write_again(owed) {
+                Err(error) if error.is_no_room() && self.drop_unfinished_runs(owed) => {
+                    self.write_again(owed)?;
+                }
+                written => written?,
+            }
+        } else {
+            self.unsettled.log_end.get_or_init(|| owed.log.end);
+        }
+        let mut unlinked = std::mem::take(&mut owed.leftovers);
+        let obsolete = owed.log.obsolete.iter().chain(owed.log.superseded());
+        unlinked.extend(obsolete.map(|id| self.directory.join(segment_file_name(*id))));
+        self.reaper.post(unlinked);
+        Ok(())
+    }
+
+    /// Makes room where there is none: a run without its end was never named by any manifest,
+    /// durable or not, and is what a full disk leaves. Returns whether any was removed.
+    fn drop_unfinished_runs(&self, owed: &mut Owed) -> bool {
+        let before = owed.leftovers.len();
+        owed.leftovers.retain(|path| {
+            let whole = self.file_system.open(path).and_then(|file| {
+                let len = file.len()?;
+                Ok(RunFile::open(SeamFile::new(file), len))
+            });
+            let unfinished = matches!(whole, Ok(Err(ReadError::Format(_))));
+            !(unfinished && self.file_system.remove_file(path).is_ok())
+        });
+        owed.leftovers.len() < before
+    }
+
+    fn write_again(&self, owed: &mut Owed) -> Result<()> {
+        self.commit_edit(&mut locked(&self.manifest), VersionEdit::default())?;
+        if owed.log.needs_rewrite() && owed.rewritten.is_none() {
+            let segment = self
+                .take_segment_id()
+                .map_err(|source| Error::io("reserve a log segment in", &self.directory, source))?;
+            let options = &self.unsettled.log_options;
+            let rewritten = owed.log.rewrite_tail(options, segment);
+            let end = rewritten.map_err(|error| self.log_failed(error))?;
+            owed.rewritten = end.map(|end| (segment, end));
+            if let Some(replayed) = &owed.replayed {
+                replayed.add_segments([segment]);
+            }
+        }
+        let mut manifest = locked(&self.manifest);
+        let bounds = owed
+            .log
+            .bounds(&manifest.state().log, owed.rewritten.map(|(_, end)| end));
+        let edit = VersionEdit {
+            log: Some(bounds),
+            ..VersionEdit::default()
+        };
+        self.commit_edit(&mut manifest, edit)?;
+        self.unsettled.log_end.get_or_init(|| bounds.end);
+        Ok(())
+    }
+
+    /// Ends the log and the manifest with marks that claim all before them, so that the next open
+    /// finds everything durable.
+    pub(crate) fn mark_clean(&self) -> Result<()> {
+        self.health.check()?;
+        self.settle()?;
+        let mut committer = self.committer.lock();
+        let closed = match committer.log_if_started() {
+            Some(log) => log.close().map_err(|error| self.log_failed(error))?,
+            None => None,
+        };
+        let mut manifest = locked(&self.manifest);
+        if closed.is_none() && (manifest.state().is_clean() || !manifest.is_durable()) {
+            return Ok(());
+        }
+        let log = closed.map(|end| lsm_wal::LogBounds {
+            end: Some(end),
+            discarded_through: manifest.state().log.discarded_through.max(end.segment),
+            ..manifest.state().log
+        });
+        let edit = VersionEdit {
+            log,
+            ceilings: Some(self.ids.next()),
+            clean: true,
+            ..VersionEdit::default()
+        };
+        self.commit_edit(&mut manifest, edit)
+    }
+}
