@@ -19,6 +19,10 @@
 //! `LSM_BLESS=1 cargo test -p lsm-compact --test picker_cases` writes the answers found.
 
 #![expect(
+    clippy::disallowed_methods,
+    reason = "reads and writes its own files, not a store's"
+)]
+#![expect(
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,

@@ -6,6 +6,11 @@
 //!
 //! Run with `cargo run -p lsm-format --example sorted_lookup`.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "reads and writes its own files, not a store's"
+)]
+
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom};

@@ -73,7 +73,9 @@ fn check_shape(file: &SourceFile) -> Vec<Violation> {
     let opening = file.text.lines().find(|line| !line.trim().is_empty());
     let is_documented =
         opening.is_some_and(|line| line.starts_with("//!") || line.starts_with("#![doc"));
-    if !is_documented {
+    // A `tests.rs` stands beside the module that it tests, and that one says what it is for.
+    let is_sibling = file.path.ends_with("/tests.rs") && file.path.contains("/src/");
+    if !is_documented && !is_sibling {
         let message = "does not open with `//!`: what it is for, who calls it, what it never does";
         violations.push(Violation::new(&file.path, 1, message));
     }
