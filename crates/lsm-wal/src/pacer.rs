@@ -17,7 +17,7 @@ const SKIPS_LOG2_MAX: u32 = 6;
 /// Decides, from how long syncs take and whether waiting has paid, how long to
 /// [`linger`](crate::Lead::linger).
 ///
-/// A wait costs at most half a sync, is asked for only if more submitters were around lately than
+/// A wait costs at most a third of a sync, is asked for only if more submitters were around lately than
 /// are waiting now, and is given up in growing steps while it brings nobody.
 ///
 /// ```
@@ -26,7 +26,7 @@ const SKIPS_LOG2_MAX: u32 = 6;
 /// let mut pacer = GroupPacer::new();
 /// assert_eq!(pacer.linger(4, 1), None, "no sync seen yet");
 /// pacer.synced(Duration::from_micros(300));
-/// assert_eq!(pacer.linger(4, 1), Some(Duration::from_micros(150)));
+/// assert_eq!(pacer.linger(4, 1), Some(Duration::from_micros(100)));
 /// assert_eq!(pacer.linger(1, 1), None, "nobody else to wait for");
 /// ```
 #[derive(Debug, Clone, Default)]
@@ -54,7 +54,7 @@ impl GroupPacer {
             self.skips_left -= 1;
             return None;
         }
-        Some((self.sync / 2).min(LINGER_MAX))
+        Some((self.sync / 3).min(LINGER_MAX))
     }
 
     /// The wait is over, and all that were waited for had come (`arrived`) or not.
@@ -97,8 +97,8 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_half_a_sync_and_bounded() {
-        assert_eq!(pacer().linger(8, 1), Some(SYNC / 2));
+    fn a_wait_is_a_third_of_a_sync_and_bounded() {
+        assert_eq!(pacer().linger(8, 1), Some(SYNC / 3));
         let mut slow = GroupPacer::new();
         slow.synced(Duration::from_secs(1));
         assert_eq!(slow.linger(8, 1), Some(LINGER_MAX));
