@@ -207,7 +207,7 @@ impl Engine {
         self.reaper.post(paths.collect());
     }
 
-    /// Runs background work; a panic in it poisons the store like an I/O error, and whoever waits
+    /// Runs background work or a leader's; a panic in it poisons the store like an I/O error, and whoever waits
     /// for progress looks again.
     pub(crate) fn guarded(&self, work: impl FnOnce()) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
@@ -217,7 +217,7 @@ impl Engine {
                 .or_else(|| panic.downcast_ref::<String>().cloned())
                 .unwrap_or_else(|| "no message".to_owned());
             self.health.poison(&Error::Io {
-                context: "run background work: it panicked",
+                context: "do the store's own work: it panicked",
                 path: None,
                 source: io::Error::other(message),
             });

@@ -34,6 +34,7 @@ pub(crate) fn pressure_options(config: &LsmConfig) -> PressureOptions {
 impl Engine {
     /// Slows a write of `bytes` down as far as background work is behind.
     pub(crate) fn throttle(self: &Arc<Self>, bytes: u64) -> Result<()> {
+        self.health.check()?;
         let attempts = [&self.flushes.attempts, &self.compactions];
         if let Some(error) = attempts.iter().find_map(|lane| lane.take_unreported()) {
             return Err(error.duplicate());

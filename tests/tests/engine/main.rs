@@ -19,9 +19,15 @@ mod failures;
 #[cfg(test)]
 mod fault_sweep;
 #[cfg(test)]
+mod first_open;
+#[cfg(test)]
 mod full_disk;
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod iterators;
+#[cfg(test)]
+mod last_drop;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
@@ -32,6 +38,10 @@ mod parked;
 mod power_cut;
 #[cfg(test)]
 mod reads;
+#[cfg(test)]
+mod retries;
+#[cfg(test)]
+mod rot;
 #[cfg(test)]
 mod sizes;
 #[cfg(test)]

@@ -4,8 +4,10 @@ use std::ops::Bound;
 
 use lsm_db::{Batch, LsmConfig};
 use lsm_tests::TestResult;
+use lsm_tests::directory::{read_file, runs};
+use lsm_tests::layout::layout;
 use lsm_tests::machine::Machine;
-use lsm_tests::model::{Write, check, check_get, collect, compare, entries_in, key, value};
+use lsm_tests::model::{Model, Write, check, check_get, collect, compare, entries_in, key, value};
 use lsm_tests::placement::everywhere;
 use lsm_tests::random::Random;
 
@@ -227,5 +229,44 @@ fn an_empty_batch_changes_nothing() -> TestResult {
     assert!(Batch::new().is_empty());
     db.write(Batch::new())?;
     assert_eq!(db.iter().count(), 0);
+    Ok(())
+}
+
+/// A range that starts just past the largest key of a run in a deeper level looked at that run,
+/// found that it did not reach into the range, and left out the whole level.
+#[test]
+fn a_range_that_starts_just_past_the_largest_key_of_a_run_sees_the_runs_behind_it() -> TestResult {
+    let config = LsmConfig::new()
+        .run_bytes_target(500)
+        .compaction_trigger(usize::MAX);
+    let machine = Machine::new(config, 1);
+    let db = machine.open()?;
+    let mut model = Model::new();
+    // Twice, so that the runs are merged and split, and not moved down whole.
+    for age in 0..2 {
+        for number in 0..200 {
+            db.put(key(number), value(number, age))?;
+            model.insert(key(number), value(number, age));
+        }
+        db.flush()?;
+    }
+    db.compact_range::<&[u8], _>(..)?;
+    machine.settle();
+    let stats = db.stats();
+    assert_eq!(stats.levels.first().map(|level| level.runs), Some(0));
+    let runs = runs(&machine.disk, machine.dir())?;
+    assert!(runs.len() > 10, "only {} runs", runs.len());
+    for run in runs {
+        let layout = layout(&read_file(&machine.disk, &run)?).ok_or("not a run")?;
+        let largest = layout.blocks.last().and_then(|block| block.keys.last());
+        let largest = largest.ok_or("an empty run")?.clone();
+        let range = (Bound::Excluded(largest), Bound::Unbounded);
+        let expected = entries_in(&model, &range);
+        compare("range()", &collect(db.range(range.clone()))?, &expected)?;
+        let mut backwards = collect(db.range(range.clone()).rev())?;
+        backwards.reverse();
+        compare("range().rev()", &backwards, &expected)?;
+        compare("scan()", &db.scan(range)?.collect::<Vec<_>>(), &expected)?;
+    }
     Ok(())
 }
