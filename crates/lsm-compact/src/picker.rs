@@ -93,6 +93,9 @@ pub fn pick(
 /// reaches, and holds no tombstone that could be dropped. Neighbouring keys in the same runs come
 /// along. Works also when the policy is off.
 ///
+/// Only runs that `is_wanted` count, `&|_| true` for all: on a busy store name those that were
+/// there at the start and what they were merged into, or there is always one more to do.
+///
 /// `None` may also mean that running jobs stand in the way: ask again when they have released
 /// their claims. Runs set aside stay, with what they block.
 #[must_use]
@@ -101,10 +104,11 @@ pub fn pick_range(
     options: &PickerOptions,
     claims: &Claims,
     set_aside: &dyn Fn(RunId) -> bool,
+    is_wanted: &dyn Fn(RunId) -> bool,
     lower: Bound<&[u8]>,
     upper: Bound<&[u8]>,
 ) -> Option<Job> {
-    Picker::new(version, options, claims, set_aside).in_range(lower, upper)
+    Picker::new(version, options, claims, set_aside).in_range(is_wanted, lower, upper)
 }
 
 impl<'a> Picker<'a> {

@@ -198,7 +198,15 @@ impl Tree {
             Some([lower, upper]) => {
                 let (lower, upper) = (lower.as_ref(), upper.as_ref());
                 let (lower, upper) = (lower.map(Vec::as_slice), upper.map(Vec::as_slice));
-                pick_range(version, options, claims, &set_aside, lower, upper)
+                pick_range(
+                    version,
+                    options,
+                    claims,
+                    &set_aside,
+                    &|_| true,
+                    lower,
+                    upper,
+                )
             }
         }
     }

@@ -191,6 +191,7 @@ impl Tree {
                 &self.options,
                 &self.claims,
                 &set_aside,
+                &|_| true,
                 Included(&[lower]),
                 Excluded(&[upper]),
             ),
@@ -371,8 +372,15 @@ fn compacting_the_whole_range_leaves_one_level_without_tombstones() {
         loop {
             let none = |_| false;
             let (version, claims) = (&tree.version, &tree.claims);
-            let Some(job) = pick_range(version, &tree.options, claims, &none, Unbounded, Unbounded)
-            else {
+            let Some(job) = pick_range(
+                version,
+                &tree.options,
+                claims,
+                &none,
+                &|_| true,
+                Unbounded,
+                Unbounded,
+            ) else {
                 break;
             };
             let claim = tree.claims.claim(&job);

@@ -2,7 +2,8 @@
 //!
 //! 1. At most one retry is pending. Requests that come meanwhile add none; one that somebody waits
 //!    for may run early, and then counts for nothing but its own answer.
-//! 2. Only attempts that waited their back-off count towards giving up, and lack of room never
+//! 2. A success ends the pause: what is left to do starts at once.
+//! 3. Only attempts that waited their back-off count towards giving up, and lack of room never
 //!    does: it ends by itself when room is made.
 
 use std::sync::{Arc, Mutex};
@@ -25,8 +26,13 @@ pub(crate) struct Attempts {
 #[derive(Debug, Default)]
 struct State {
     failures: u64,
+    /// Since the last success: what the pauses grow with.
     in_a_row: u32,
-    retry_pending: bool,
+    /// Those of them that count towards giving up.
+    counted: u32,
+    /// The retry that is pending, by number; one that is not pending any more does nothing.
+    pending: Option<u64>,
+    retries: u64,
     latest: Option<Arc<Error>>,
     unreported: bool,
 }
@@ -36,23 +42,35 @@ struct State {
 pub(crate) enum Then {
     /// A retry is pending already.
     Nothing,
-    RetryAfter(Duration),
+    RetryAfter(Duration, Retry),
     GiveUp,
 }
 
+/// A retry that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Retry(u64);
+
 impl Attempts {
     pub(crate) fn retry_is_pending(&self) -> bool {
-        locked(&self.state).retry_pending
+        locked(&self.state).pending.is_some()
     }
 
-    /// The pending retry starts now.
-    pub(crate) fn begin_retry(&self) {
-        locked(&self.state).retry_pending = false;
+    /// The retry's time has come: whether it is still wanted.
+    pub(crate) fn begin(&self, retry: Retry) -> bool {
+        let mut state = locked(&self.state);
+        let wanted = state.pending == Some(retry.0);
+        if wanted {
+            state.pending = None;
+        }
+        wanted
     }
 
     pub(crate) fn succeeded(&self) {
         let mut state = locked(&self.state);
         state.in_a_row = 0;
+        state.counted = 0;
+        // Work goes on at once, not when the pause of what is over ends.
+        state.pending = None;
         state.latest = None;
         state.unreported = false;
     }
@@ -61,22 +79,26 @@ impl Attempts {
         let mut state = locked(&self.state);
         state.failures += 1;
         state.latest = Some(Arc::clone(error));
-        if state.retry_pending {
+        if state.pending.is_some() {
             return Then::Nothing;
         }
-        if error.is_no_room() {
-            // Does not add up, but the pauses grow all the same.
-            state.in_a_row = (state.in_a_row + 1).min(ATTEMPTS_MAX - 1);
-        } else {
-            state.in_a_row += 1;
+        state.in_a_row = state.in_a_row.saturating_add(1);
+        if !error.is_no_room() {
+            state.counted += 1;
             state.unreported = true;
         }
-        if state.in_a_row >= ATTEMPTS_MAX {
+        if state.counted >= ATTEMPTS_MAX {
             return Then::GiveUp;
         }
-        state.retry_pending = true;
+        state.retries += 1;
+        state.pending = Some(state.retries);
         let doublings = (state.in_a_row - 1).min(BACK_OFF_DOUBLINGS_MAX);
-        Then::RetryAfter(BACK_OFF_MIN * (1 << doublings))
+        Then::RetryAfter(BACK_OFF_MIN * (1 << doublings), Retry(state.retries))
+    }
+
+    /// Whether the next failure that counts is one too many.
+    pub(crate) fn is_last_attempt(&self) -> bool {
+        locked(&self.state).counted + 1 >= ATTEMPTS_MAX
     }
 
     pub(crate) fn failure_count(&self) -> u64 {
@@ -108,19 +130,24 @@ mod tests {
         Arc::new(Error::io("write a run", Path::new("run"), kind.into()))
     }
 
+    /// Waits for the retry that a failure led to; `None` if it was given up.
+    fn fail_and_wait(attempts: &Attempts, kind: io::ErrorKind) -> Option<Duration> {
+        match attempts.failed(&failure(kind)) {
+            Then::RetryAfter(pause, retry) => attempts.begin(retry).then_some(pause),
+            Then::GiveUp => None,
+            Then::Nothing => panic!("no retry was pending"),
+        }
+    }
+
     #[test]
     fn what_keeps_failing_is_given_up_but_never_for_lack_of_room() {
         let attempts = Attempts::default();
         for _ in 0..1000 {
-            let then = attempts.failed(&failure(io::ErrorKind::StorageFull));
-            assert!(matches!(then, Then::RetryAfter(_)), "{then:?}");
-            attempts.begin_retry();
+            assert!(fail_and_wait(&attempts, io::ErrorKind::StorageFull).is_some());
         }
-        attempts.succeeded();
+        // However long there was no room: that does not count for what comes after it.
         for _ in 1..ATTEMPTS_MAX {
-            let then = attempts.failed(&failure(io::ErrorKind::Other));
-            assert!(matches!(then, Then::RetryAfter(_)), "{then:?}");
-            attempts.begin_retry();
+            assert!(fail_and_wait(&attempts, io::ErrorKind::Other).is_some());
         }
         assert_eq!(
             attempts.failed(&failure(io::ErrorKind::Other)),
@@ -131,12 +158,10 @@ mod tests {
     #[test]
     fn pauses_double_up_to_a_bound() {
         let attempts = Attempts::default();
-        let mut pauses = Vec::new();
-        while let Then::RetryAfter(pause) = attempts.failed(&failure(io::ErrorKind::Other)) {
-            attempts.begin_retry();
-            pauses.push(pause);
-        }
+        let pauses: Vec<Duration> =
+            std::iter::from_fn(|| fail_and_wait(&attempts, io::ErrorKind::Other)).collect();
         assert_eq!(pauses.first(), Some(&BACK_OFF_MIN));
+        assert_eq!(pauses.get(1), Some(&(BACK_OFF_MIN * 2)));
         assert!(pauses.is_sorted());
         assert!(pauses.iter().sum::<Duration>() > Duration::from_secs(10));
         assert!(pauses.last() <= Some(&Duration::from_secs(6)));
@@ -146,26 +171,39 @@ mod tests {
     fn attempts_made_while_a_retry_is_pending_neither_multiply_nor_count() {
         let attempts = Attempts::default();
         let first = attempts.failed(&failure(io::ErrorKind::Other));
-        assert!(matches!(first, Then::RetryAfter(_)));
+        assert!(matches!(first, Then::RetryAfter(..)));
         for _ in 0..100 {
-            assert_eq!(
-                attempts.failed(&failure(io::ErrorKind::Other)),
-                Then::Nothing
-            );
+            let then = attempts.failed(&failure(io::ErrorKind::Other));
+            assert_eq!(then, Then::Nothing);
         }
-        attempts.begin_retry();
-        let next = attempts.failed(&failure(io::ErrorKind::Other));
-        assert_eq!(next, Then::RetryAfter(BACK_OFF_MIN * 2));
+    }
+
+    #[test]
+    fn a_success_ends_the_pause_and_the_stale_retry_does_nothing() {
+        let attempts = Attempts::default();
+        let Then::RetryAfter(_, stale) = attempts.failed(&failure(io::ErrorKind::StorageFull))
+        else {
+            panic!("a retry follows");
+        };
+        attempts.succeeded();
+        assert!(!attempts.retry_is_pending());
+        let Then::RetryAfter(pause, fresh) = attempts.failed(&failure(io::ErrorKind::StorageFull))
+        else {
+            panic!("a retry follows");
+        };
+        assert_eq!(pause, BACK_OFF_MIN);
+        assert!(!attempts.begin(stale));
+        assert!(attempts.retry_is_pending());
+        assert!(attempts.begin(fresh));
     }
 
     #[test]
     fn a_failure_is_told_to_one_writer_and_not_after_it_is_over() {
         let attempts = Attempts::default();
-        attempts.failed(&failure(io::ErrorKind::Other));
+        assert!(fail_and_wait(&attempts, io::ErrorKind::Other).is_some());
         assert!(attempts.take_unreported().is_some());
         assert!(attempts.take_unreported().is_none());
-        attempts.begin_retry();
-        attempts.failed(&failure(io::ErrorKind::Other));
+        assert!(fail_and_wait(&attempts, io::ErrorKind::Other).is_some());
         attempts.succeeded();
         assert!(attempts.take_unreported().is_none());
         assert!(attempts.latest().is_none());

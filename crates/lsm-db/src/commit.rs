@@ -1,14 +1,15 @@
 //! The write path: one leader commits for all who wait.
 //!
 //! Threads: any number of writers enqueue; one at a time leads. The leader alone touches the log,
-//! gives out seqnos and inserts into the active memtable. Lock order: commit state → manifest →
-//! view → the small locks of `ids` and `health`.
+//! gives out seqnos and inserts into the active memtable. The lock order
+//! is that of docs/ARCHITECTURE.md.
 //!
 //! 1. A group is in the log (and synced, if a member asks) before it is in the memtable, and in
 //!    the memtable before its seqnos are published.
 //! 2. A group that failed is not published, and its seqnos are never used again.
 //! 3. No segment serves two memtables: sealing rotates the log.
 
+use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
@@ -85,10 +86,6 @@ impl Request {
         matches!(self, Self::Sync | Self::Write(_, Durability::Sync))
     }
 
-    fn wants_log(&self) -> bool {
-        !self.is_seal()
-    }
-
     fn is_sync(&self) -> bool {
         matches!(self, Self::Sync)
     }
@@ -102,25 +99,34 @@ impl Engine {
     /// Commits `request` with whoever else is waiting, and returns its outcome.
     pub(crate) fn commit(self: &Arc<Self>, request: Request) -> Result<()> {
         let outcome = self.queue.submit(request, |lead| self.lead(lead));
-        outcome.unwrap_or_else(|_abandoned| self.health.check())
+        outcome.unwrap_or_else(|_abandoned| {
+            let error = Error::Io {
+                context: "commit: the leader of the group panicked",
+                path: None,
+                source: io::ErrorKind::Other.into(),
+            };
+            self.health.poison(&error);
+            Err(error)
+        })
     }
 
     fn lead(self: &Arc<Self>, mut lead: Lead<'_, Request, Result<()>>) {
-        let mut state = self.committer.lock();
-        let cohort = lead.cohort_len();
-        if let Some(timeout) = state.pacer.linger(cohort, lead.waiting_count()) {
-            let arrived = lead.linger(cohort, timeout);
-            state.pacer.lingered(arrived);
-        }
-        let mut bytes = 0;
-        lead.gather(|request| {
-            bytes += request.bytes();
-            bytes <= GROUP_BYTES_MAX
-        });
         let mut answers = Vec::new();
-        self.guarded(|| answers = self.commit_group(&mut state, lead.items()));
-        drop(state);
-        // Only after a panic are there fewer answers than members.
+        self.poisoned_by_panic(|| {
+            let mut state = self.committer.lock();
+            let cohort = lead.cohort_len();
+            if let Some(timeout) = state.pacer.linger(cohort, lead.waiting_count()) {
+                let arrived = lead.linger(cohort, timeout);
+                state.pacer.lingered(arrived);
+            }
+            let mut bytes = 0;
+            lead.gather(|request| {
+                bytes += request.bytes();
+                bytes <= GROUP_BYTES_MAX
+            });
+            answers = self.commit_group(&mut state, lead.items());
+        });
+        // After a panic there are fewer answers than members, and the rest is poisoned.
         let missing = lead.items().len() - answers.len();
         answers.extend((0..missing).map(|_| self.health.check()));
         lead.complete(answers);
@@ -129,10 +135,10 @@ impl Engine {
     /// An answer for each member, in order.
     fn commit_group(self: &Arc<Self>, state: &mut State, group: &[Request]) -> Vec<Result<()>> {
         let any = |wanted: fn(&Request) -> bool| group.iter().any(wanted);
-        let written = if any(Request::wants_log) {
-            self.write(state, group)
-        } else {
+        let written = if group.iter().all(Request::is_seal) {
             Ok(())
+        } else {
+            self.write(state, group)
         };
         // A write that was rejected has taken nothing from those who only want a sync.
         let synced = match (&written, &mut state.log) {
@@ -225,7 +231,7 @@ impl Engine {
         self.counters
             .user_bytes
             .fetch_add(user_bytes, Ordering::Relaxed);
-        self.visible.store(last_seqno, Ordering::Release);
+        self.publication.publish(last_seqno);
         Ok(())
     }
 

@@ -4,17 +4,16 @@
 //! finds a damaged input sets it aside and changes nothing, and other jobs go on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use lsm_compact::{
     ClaimId, Claims, Elision, Job, JobError, JobKind, JobOutput, Sink, Splitter, edit_for,
-    move_edit, pick, pick_range,
+    move_edit, pick,
 };
 use lsm_version::{RunId, RunMeta, Version, VersionEdit, run_file_name};
 
-use crate::attempts::Then;
+use crate::attempts::Attempts;
 use crate::engine::Engine;
 use crate::run_writer::RunOutput;
 use crate::source::Source;
@@ -42,30 +41,35 @@ impl SetAside {
         locked(&self.runs).values().next().cloned()
     }
 
-    /// What was found in a run of `version` that overlaps the range.
-    fn error_in(
+    /// What was found in one of `runs`.
+    pub(crate) fn error_in<'a>(
         &self,
-        version: &Version,
-        range: &(Bound<Vec<u8>>, Bound<Vec<u8>>),
+        mut runs: impl Iterator<Item = &'a Arc<RunMeta>>,
     ) -> Option<Arc<Error>> {
-        let runs = locked(&self.runs);
-        let range = (as_slice(&range.0), as_slice(&range.1));
-        let mut overlapping = version.runs().filter(|(_, run)| run.overlaps(&range));
-        overlapping.find_map(|(_, run)| runs.get(&run.id).cloned())
+        let damaged = locked(&self.runs);
+        runs.find_map(|run| damaged.get(&run.id).cloned())
     }
 }
 
-fn as_slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
-    bound.as_ref().map(Vec::as_slice)
+/// Why a job failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// An input could not be read.
+    Input(Error),
+    Other(Error),
 }
 
-/// A range that somebody waits for to be compacted.
-struct Manual {
-    range: (Bound<Vec<u8>>, Bound<Vec<u8>>),
-    outcome: Mutex<Option<Result<()>>>,
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
 }
 
 impl Engine {
+    fn compactions(&self) -> &Attempts {
+        &self.compactions
+    }
+
     /// Has the policy's next job run, unless a retry is going to.
     pub(crate) fn schedule_compaction(self: &Arc<Self>) {
         if self.compactions.retry_is_pending() {
@@ -94,31 +98,32 @@ impl Engine {
                 self.schedule_compaction();
             }
             Err(_) if self.is_closing() || self.health.is_poisoned() => {}
-            Err(error @ Error::Corruption { .. }) => {
+            Err(Failure::Input(error)) if self.is_beyond_reading(&error) => {
                 self.set_inputs_aside(&job, error);
                 self.schedule_compaction();
             }
-            Err(error) => self.compaction_failed(error),
+            Err(Failure::Input(error) | Failure::Other(error)) => {
+                self.retry_later(lane::COMPACT, error, Self::compactions, Self::compact_next);
+            }
         }
     }
 
-    fn compaction_failed(self: &Arc<Self>, error: Error) {
-        let error = Arc::new(error);
-        match self.compactions.failed(&error) {
-            Then::Nothing => {}
-            Then::GiveUp => self.health.poison(&error),
-            Then::RetryAfter(pause) => {
-                let engine = Arc::clone(self);
-                self.pool.submit_after(lane::COMPACT, pause, move || {
-                    engine.compactions.begin_retry();
-                    engine.guarded(|| engine.compact_next());
-                });
+    /// Damaged bytes stay damaged; a sector that can't be read is given a few tries. (A run that
+    /// is missing is another matter: something is wrong with the store, not with a file.)
+    pub(crate) fn is_beyond_reading(&self, error: &Error) -> bool {
+        match error {
+            Error::Corruption { .. } => true,
+            Error::Io { path, source, .. } => {
+                path.is_some()
+                    && source.kind() != std::io::ErrorKind::NotFound
+                    && self.compactions.is_last_attempt()
             }
+            _ => false,
         }
     }
 
     /// Chooses a job and claims it, under one lock.
-    fn claim_job(
+    pub(crate) fn claim_job(
         &self,
         choose: impl FnOnce(&Version, &Claims, &dyn Fn(RunId) -> bool) -> Option<Job>,
     ) -> Option<(Job, ClaimId)> {
@@ -130,9 +135,11 @@ impl Engine {
     }
 
     /// The damaged input, if the error names it; otherwise all of them.
-    fn set_inputs_aside(&self, job: &Job, error: Error) {
+    pub(crate) fn set_inputs_aside(&self, job: &Job, error: Error) {
         let named = match &error {
-            Error::Corruption { file, .. } => file.as_ref().and_then(|path| path.file_name()),
+            Error::Corruption { file: path, .. } | Error::Io { path, .. } => {
+                path.as_ref().and_then(|path| path.file_name())
+            }
             _ => None,
         };
         let is_named =
@@ -149,72 +156,17 @@ impl Engine {
         self.note_debt();
     }
 
-    /// Compacts everything in a range to the deepest level that holds any of it.
-    pub(crate) fn compact_range(
-        self: &Arc<Self>,
-        lower: Bound<Vec<u8>>,
-        upper: Bound<Vec<u8>>,
-    ) -> Result<()> {
-        self.flush()?;
-        let manual = Arc::new(Manual {
-            range: (lower, upper),
-            outcome: Mutex::new(None),
-        });
-        self.submit_manual(&manual);
-        self.wait_for(|| locked(&manual.outcome).is_some() || self.health.is_poisoned())?;
-        let result = locked(&manual.outcome).take();
-        result.unwrap_or_else(|| self.health.check())
-    }
-
-    /// One job of a manual compaction at a time, so that the policy's own jobs go on between them.
-    fn submit_manual(self: &Arc<Self>, manual: &Arc<Manual>) {
-        let (engine, manual) = (Arc::clone(self), Arc::clone(manual));
-        self.pool.submit(lane::COMPACT, move || {
-            engine.guarded(|| match engine.compact_some_of(&manual) {
-                Ok(true) => engine.submit_manual(&manual),
-                Ok(false) => *locked(&manual.outcome) = Some(Ok(())),
-                Err(error) => *locked(&manual.outcome) = Some(Err(error)),
-            });
-        });
-    }
-
-    /// Returns whether there may be more to do.
-    fn compact_some_of(self: &Arc<Self>, manual: &Manual) -> Result<bool> {
-        self.health.check()?;
-        let options = &self.picker_options;
-        let (lower, upper) = (as_slice(&manual.range.0), as_slice(&manual.range.1));
-        let claimed = self.claim_job(|version, claims, set_aside| {
-            pick_range(version, options, claims, set_aside, lower, upper)
-        });
-        let Some((job, claim)) = claimed else {
-            // A damaged run that stands in the way leaves the work undone: say so.
-            let version = Arc::clone(&self.view().tree.version);
-            return match self.set_aside.error_in(&version, &manual.range) {
-                Some(error) => Err(error.duplicate()),
-                None => Ok(false),
-            };
-        };
-        match self.run_job(&job, claim) {
-            Ok(()) => Ok(true),
-            Err(error @ Error::Corruption { .. }) => {
-                self.set_inputs_aside(&job, error.duplicate());
-                Err(error)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn run_job(self: &Arc<Self>, job: &Job, claim: ClaimId) -> Result<()> {
-        let settled = self.settle();
+    pub(crate) fn run_job(self: &Arc<Self>, job: &Job, claim: ClaimId) -> Result<(), Failure> {
+        let settled = self.settle().map_err(Failure::from);
         let done = settled.and_then(|()| match job.kind {
-            JobKind::Move => self.install_job(job, move_edit(job)),
+            JobKind::Move => Ok(self.install_job(job, move_edit(job))?),
             JobKind::Merge => self.merge(job),
         });
         locked(&self.claims).release(claim);
         done
     }
 
-    fn merge(self: &Arc<Self>, job: &Job) -> Result<()> {
+    fn merge(self: &Arc<Self>, job: &Job) -> Result<(), Failure> {
         let tree = Arc::clone(&self.view().tree);
         let mut sink = RunSink {
             engine: self,
@@ -232,7 +184,7 @@ impl Engine {
                 if installed.is_err() {
                     self.discard_runs(&created);
                 }
-                installed
+                Ok(installed?)
             }
             Err(error) => {
                 self.discard_runs(&sink.created);
@@ -246,19 +198,20 @@ impl Engine {
         job: &Job,
         tree: &Tree,
         sink: &mut RunSink<'_>,
-    ) -> Result<JobOutput<Arc<RunMeta>>> {
+    ) -> Result<JobOutput<Arc<RunMeta>>, Failure> {
         let sources = job_sources(job, tree)?;
         let elision = Elision::new(&tree.version, job);
         let splitter = Splitter::for_job(&tree.version, job, &self.picker_options);
         let stop = || self.is_closing() || self.health.is_poisoned();
         let merged = lsm_compact::run(sources, elision, splitter, sink, &stop);
         let merged = merged.map_err(|error| match error {
-            JobError::Source(error) | JobError::Sink(error) => error,
-            _ => Error::Io {
+            JobError::Source(error) => Failure::Input(error),
+            JobError::Sink(error) => Failure::Other(error),
+            _ => Failure::Other(Error::Io {
                 context: "merge runs: the store is closing",
                 path: None,
                 source: std::io::ErrorKind::Interrupted.into(),
-            },
+            }),
         })?;
         if !merged.outputs.is_empty() {
             self.sync_directory()?;
@@ -277,6 +230,7 @@ impl Engine {
                 run.retire();
             }
         }
+        self.manuals.follow(job, &kept);
         self.change_view(|view| view.tree = tree);
         drop(manifest);
         self.note_debt();

@@ -1,6 +1,7 @@
 //! The store behind a handle: what its parts share, and how the view changes.
 //!
-//! Every change of view goes through [`Engine::change_view`]: one short lock, no I/O inside.
+//! Every change of view goes through [`Engine::change_view`], so that what the old one held is
+//! freed by the reaper.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,19 +9,20 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use arc_swap::ArcSwap;
 use lsm_compact::{Claims, PickerOptions, PressureOptions, debt_bytes, l0_backlog_runs};
 use lsm_fs::FileSystem;
 use lsm_scheduler::{Pool, Signal};
 use lsm_version::{CommitError, Manifest, RunMeta, VersionEdit};
 use lsm_wal::CommitQueue;
 
-use crate::attempts::Attempts;
+use crate::attempts::{Attempts, Then};
 use crate::commit::{Committer, Request};
 use crate::compaction::SetAside;
 use crate::flush::FlushProgress;
 use crate::health::Health;
 use crate::ids::Ids;
+use crate::manual::Manuals;
+use crate::publication::{Loaded, Publication};
 use crate::reaper::Reaper;
 use crate::run::{Run, RunContext};
 use crate::settle::Unsettled;
@@ -51,15 +53,14 @@ pub(crate) struct Engine {
     pub(crate) compactions: Attempts,
     pub(crate) claims: Mutex<Claims>,
     pub(crate) set_aside: SetAside,
-    /// The last seqno that readers may see.
-    pub(crate) visible: AtomicU64,
+    pub(crate) manuals: Manuals,
+    /// What readers start from. Its view is changed by [`Engine::change_view`].
+    pub(crate) publication: Publication<ReadView>,
     pub(crate) closing: AtomicBool,
     /// Log segments below this one hold nothing that is not in a run.
     pub(crate) log_retired_below: AtomicU64,
-    /// Notified whenever a flush or a compaction ends, well or badly.
+    /// Notified whenever a task of a lane ends, well or badly.
     pub(crate) progress: Signal,
-    view: ArcSwap<ReadView>,
-    view_change: Mutex<()>,
     debt: Mutex<Debt>,
 }
 
@@ -109,27 +110,20 @@ impl Engine {
             compactions: Attempts::default(),
             claims: Mutex::new(Claims::default()),
             set_aside: SetAside::default(),
-            visible: AtomicU64::new(parts.visible),
+            manuals: Manuals::default(),
+            publication: Publication::new(parts.view, parts.visible),
             closing: AtomicBool::new(false),
             log_retired_below: AtomicU64::new(0),
             progress: Signal::new(),
-            view: ArcSwap::from_pointee(parts.view),
-            view_change: Mutex::new(()),
             debt: Mutex::new(Debt::default()),
         });
         engine.note_debt();
         engine
     }
 
-    /// The view of this moment, cheap: for a read that ends within the call.
-    pub(crate) fn view(&self) -> arc_swap::Guard<Arc<ReadView>> {
-        self.view.load()
-    }
-
-    /// The view of this moment and the seqno to read it at, in this order.
-    pub(crate) fn view_and_seqno(&self) -> (Arc<ReadView>, u64) {
-        let view = self.view.load_full();
-        (view, self.visible.load(Ordering::Acquire))
+    /// The view of this moment, for those who don't read entries.
+    pub(crate) fn view(&self) -> Loaded<ReadView> {
+        self.publication.view()
     }
 
     /// The tree of the manifest's current version. Call with the manifest's lock, which is what
@@ -142,18 +136,7 @@ impl Engine {
 
     /// Replaces the view by a changed copy.
     pub(crate) fn change_view(&self, change: impl FnOnce(&mut ReadView)) {
-        let old = {
-            let _one_at_a_time = locked(&self.view_change);
-            let old = self.view.load();
-            let mut view = ReadView {
-                active: Arc::clone(&old.active),
-                sealed: old.sealed.clone(),
-                tree: Arc::clone(&old.tree),
-                directory_lock: Arc::clone(&old.directory_lock),
-            };
-            change(&mut view);
-            self.view.swap(Arc::new(view))
-        };
+        let old = self.publication.change(change);
         // What only the old view held may be large: readers and writers shall not pay for it.
         self.reaper.drop_later(old);
     }
@@ -172,9 +155,7 @@ impl Engine {
         manifest: &mut MutexGuard<'_, Manifest>,
         mut edit: VersionEdit,
     ) -> Result<()> {
-        if self.health.is_poisoned() {
-            self.health.check()?;
-        }
+        self.health.check()?;
         let wanted = if edit.clean { None } else { self.ids.wanted() };
         if let Some(ceilings) = wanted {
             edit.ceilings = Some(ceilings);
@@ -207,22 +188,52 @@ impl Engine {
         self.reaper.post(paths.collect());
     }
 
-    /// Runs background work or a leader's; a panic in it poisons the store like an I/O error, and whoever waits
-    /// for progress looks again.
+    /// Runs background work, and has whoever waits for progress look again.
     pub(crate) fn guarded(&self, work: impl FnOnce()) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
-            let message = panic
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_else(|| "no message".to_owned());
-            self.health.poison(&Error::Io {
-                context: "do the store's own work: it panicked",
-                path: None,
-                source: io::Error::other(message),
-            });
-        }
+        self.poisoned_by_panic(work);
         self.progress.notify();
+    }
+
+    /// A panic in `work` ends here, and poisons the store like an I/O error.
+    pub(crate) fn poisoned_by_panic(&self, work: impl FnOnce()) {
+        let Err(panic) = catch_unwind(AssertUnwindSafe(work)) else {
+            return;
+        };
+        let message = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no message".to_owned());
+        self.health.poison(&Error::Io {
+            context: "do the store's own work: it panicked",
+            path: None,
+            source: io::Error::other(message),
+        });
+        self.progress.notify();
+    }
+
+    /// Has `work` tried again on its lane after a pause, unless that is pending already; gives up
+    /// in the end.
+    pub(crate) fn retry_later(
+        self: &Arc<Self>,
+        lane: usize,
+        error: Error,
+        attempts: fn(&Self) -> &Attempts,
+        work: fn(&Arc<Self>),
+    ) {
+        let error = Arc::new(error);
+        match attempts(self).failed(&error) {
+            Then::Nothing => {}
+            Then::GiveUp => self.health.poison(&error),
+            Then::RetryAfter(pause, retry) => {
+                let engine = Arc::clone(self);
+                self.pool.submit_after(lane, pause, move || {
+                    if attempts(&engine).begin(retry) {
+                        engine.guarded(|| work(&engine));
+                    }
+                });
+            }
+        }
     }
 
     fn reserve(&self) -> Result<()> {
@@ -263,10 +274,12 @@ impl Engine {
 
     /// Keeps the figure that slows writers down in step with the tree.
     pub(crate) fn note_debt(&self) {
+        // The lock first: of two that note, the later one has the newer tree.
+        let mut debt = locked(&self.debt);
         let view = self.view();
         let set_aside = |id| self.set_aside.contains(id);
         let (version, options) = (&view.tree.version, &self.picker_options);
-        *locked(&self.debt) = Debt {
+        *debt = Debt {
             bytes: debt_bytes(version, options, &set_aside),
             l0_runs: l0_backlog_runs(version, options, &set_aside),
         };

@@ -11,7 +11,7 @@ use lsm_compact::Cursor;
 use lsm_version::{RunMeta, VersionEdit};
 use lsm_wal::{LogBounds, segment_file_name};
 
-use crate::attempts::{Attempts, Then};
+use crate::attempts::Attempts;
 use crate::commit::Request;
 use crate::engine::Engine;
 use crate::run_writer::RunOutput;
@@ -83,6 +83,10 @@ impl Engine {
         }
     }
 
+    fn flush_attempts(&self) -> &Attempts {
+        &self.flushes.attempts
+    }
+
     fn submit_flush(self: &Arc<Self>) {
         let engine = Arc::clone(self);
         self.pool.submit(lane::FLUSH, move || {
@@ -106,21 +110,8 @@ impl Engine {
                     self.schedule_flush();
                 }
             }
-            Err(error) => self.flush_failed(error),
-        }
-    }
-
-    fn flush_failed(self: &Arc<Self>, error: Error) {
-        let error = Arc::new(error);
-        match self.flushes.attempts.failed(&error) {
-            Then::Nothing => {}
-            Then::GiveUp => self.health.poison(&error),
-            Then::RetryAfter(pause) => {
-                let engine = Arc::clone(self);
-                self.pool.submit_after(lane::FLUSH, pause, move || {
-                    engine.flushes.attempts.begin_retry();
-                    engine.guarded(|| engine.flush_oldest());
-                });
+            Err(error) => {
+                self.retry_later(lane::FLUSH, error, Self::flush_attempts, Self::flush_oldest);
             }
         }
     }

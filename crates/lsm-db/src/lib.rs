@@ -15,6 +15,8 @@ mod ids;
 mod lane;
 mod leaf_errors;
 mod lsm;
+mod manual;
+mod publication;
 mod range;
 mod reaper;
 mod recovery;

@@ -48,7 +48,7 @@ impl Lsm {
     /// # Errors
     /// [`Error::Locked`] if it is open already; [`Error::Corruption`] if what must be there isn't;
     /// [`Error::UnsupportedFormat`] for files of another format; [`Error::Io`]. In all these cases
-    /// nothing in the directory was removed.
+    /// no data in the directory was removed.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(dir, LsmConfig::new())
     }
@@ -136,8 +136,7 @@ impl Lsm {
     /// [`Error::Corruption`] or [`Error::Io`] if the block that could hold the key can't be read;
     /// other keys are not affected.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
-        let view = self.engine.view();
-        let seqno = self.engine.visible.load(Ordering::Acquire);
+        let (view, seqno) = self.engine.publication.read();
         let value = view.get(key.as_ref(), seqno)?;
         Ok(value.map(|value| value.to_vec()))
     }
@@ -185,7 +184,7 @@ impl Lsm {
     }
 
     fn range_of(&self, lower: Bound<Bytes>, upper: Bound<Bytes>) -> Range {
-        let (view, seqno) = self.engine.view_and_seqno();
+        let (view, seqno) = self.engine.publication.read_owned();
         Range::new(view, seqno, lower, upper)
     }
 
@@ -199,15 +198,16 @@ impl Lsm {
         self.engine.flush()
     }
 
-    /// Flushes, and merges everything in a range down to the deepest level that holds any of it,
-    /// so that nothing deleted or overwritten is left there. Returns when that is done.
+    /// Flushes, and merges what the range holds now down to the deepest level that holds any of
+    /// it, so that nothing of it that was deleted or overwritten is left. Returns when that is
+    /// done; what is written meanwhile is not waited for.
     ///
     /// # Errors
     /// As [`flush`](Self::flush); a failed merge changes nothing.
     pub fn compact_range<K: AsRef<[u8]>, R: RangeBounds<K>>(&self, range: R) -> Result<()> {
         let owned = |bound: Bound<Bytes>| bound.map(|key| key.to_vec());
         let (lower, upper) = bounds(&range);
-        self.engine.compact_range(owned(lower), owned(upper))
+        self.engine.compact_range((owned(lower), owned(upper)))
     }
 
     /// What the store is made of, and what it has done since it was opened.

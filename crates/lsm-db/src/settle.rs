@@ -4,16 +4,17 @@
 //! again (the manifest, and the part of the log that no durable claim covers) before anything is
 //! unlinked or acknowledged as durable. Without room that waits, and so do writes; reads don't.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use lsm_format::{ReadError, RunFile};
+use lsm_format::MAGIC;
+use lsm_fs::FileSystem;
 use lsm_version::VersionEdit;
 use lsm_wal::{LogOptions, Position, RecoveredLog, segment_file_name};
 
 use crate::engine::Engine;
-use crate::run::SeamFile;
 use crate::sync::locked;
 use crate::view::LoggedMemtable;
 use crate::{Error, Result};
@@ -90,7 +91,7 @@ impl Engine {
         self.schedule_compaction();
     }
 
-    /// Pays what the open owes: see the module's third point. Cheap once that is done.
+    /// Pays what the open owes: see the module. Cheap once that is done.
     pub(crate) fn settle(&self) -> Result<()> {
         if !self.unsettled.is_owed.load(Ordering::Acquire) {
             return Ok(());
@@ -134,18 +135,19 @@ impl Engine {
     fn drop_unfinished_runs(&self, owed: &mut Owed) -> bool {
         let before = owed.leftovers.len();
         owed.leftovers.retain(|path| {
-            let whole = self.file_system.open(path).and_then(|file| {
-                let len = file.len()?;
-                Ok(RunFile::open(SeamFile::new(file), len))
-            });
-            let unfinished = matches!(whole, Ok(Err(ReadError::Format(_))));
+            let unfinished = matches!(has_its_end(&*self.file_system, path), Ok(false));
             !(unfinished && self.file_system.remove_file(path).is_ok())
         });
         owed.leftovers.len() < before
     }
 
     fn write_again(&self, owed: &mut Owed) -> Result<()> {
-        self.commit_edit(&mut locked(&self.manifest), VersionEdit::default())?;
+        {
+            let mut manifest = locked(&self.manifest);
+            if !manifest.is_durable() {
+                self.commit_edit(&mut manifest, VersionEdit::default())?;
+            }
+        }
         if owed.log.needs_rewrite() && owed.rewritten.is_none() {
             let segment = self
                 .take_segment_id()
@@ -198,4 +200,15 @@ impl Engine {
         };
         self.commit_edit(&mut manifest, edit)
     }
+}
+
+/// Whether the file ends as a run does.
+fn has_its_end(file_system: &dyn FileSystem, path: &Path) -> io::Result<bool> {
+    let file = file_system.open(path)?;
+    let Some(at) = file.len()?.checked_sub(MAGIC.len() as u64) else {
+        return Ok(false);
+    };
+    let mut end = [0; MAGIC.len()];
+    file.read_exact_at(&mut end, at)?;
+    Ok(end == MAGIC)
 }

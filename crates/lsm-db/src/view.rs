@@ -193,13 +193,14 @@ impl Tree {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ReadView {
     pub(crate) active: Arc<LoggedMemtable>,
     /// Newest first.
     pub(crate) sealed: Vec<Arc<LoggedMemtable>>,
     pub(crate) tree: Arc<Tree>,
     /// Held until the last reader is gone, so that nobody opens the directory under it.
+    #[expect(dead_code, reason = "holding it is its use")]
     pub(crate) directory_lock: Arc<dyn FileLock>,
 }
 

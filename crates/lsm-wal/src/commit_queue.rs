@@ -14,18 +14,21 @@
 //!    submitter is forgotten, and only that one is woken for it.
 
 #[cfg(test)]
+mod models;
+#[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use crate::sync::{StdSync, SyncShim};
 
 /// A queue whose waiting items are committed in groups, by one of the threads that wait.
 ///
 /// While a leader writes and syncs, the next group gathers. `T` is what is submitted, `R` the
-/// answer to one item.
+/// answer to one item. `S` is what it locks and waits with: leave it out.
 ///
 /// ```
 /// use lsm_wal::CommitQueue;
@@ -40,34 +43,34 @@ use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 /// assert_eq!(answer, Ok(20));
 /// assert_eq!(early.wait(), Ok(10));
 /// ```
-pub struct CommitQueue<T, R> {
-    state: Mutex<State<T, R>>,
+pub struct CommitQueue<T, R, S: SyncShim = StdSync> {
+    state: S::Mutex<State<T, R, S>>,
     /// Signalled when enough items wait for a lingering leader.
-    arrivals: Condvar,
+    arrivals: S::Condvar,
 }
 
-struct State<T, R> {
-    waiting: VecDeque<Waiting<T, R>>,
+struct State<T, R, S: SyncShim> {
+    waiting: VecDeque<Waiting<T, R, S>>,
     leading: bool,
     /// How many waiting items a lingering leader wants to be woken for.
     wanted: Option<usize>,
     /// How many items were answered or waiting when the last group was complete.
     cohort_len: usize,
     /// The last leader's emptied lists, so that leading does not allocate.
-    spare: (Vec<T>, Vec<Arc<Slot<R>>>),
+    spare: (Vec<T>, Vec<Arc<Slot<R, S>>>),
 }
 
-struct Waiting<T, R> {
+struct Waiting<T, R, S: SyncShim> {
     item: T,
-    slot: Arc<Slot<R>>,
+    slot: Arc<Slot<R, S>>,
     /// Whether its owner is in [`CommitQueue::submit`] and so able to lead.
     can_lead: bool,
 }
 
 /// Where one item's owner waits for the answer, alone.
-struct Slot<R> {
-    answer: Mutex<Answer<R>>,
-    wake: Condvar,
+struct Slot<R, S: SyncShim> {
+    answer: S::Mutex<Answer<R>>,
+    wake: S::Condvar,
 }
 
 enum Answer<R> {
@@ -85,31 +88,25 @@ enum Answer<R> {
 pub struct Abandoned;
 
 impl<T, R> CommitQueue<T, R> {
-    /// An empty queue without a leader.
+    /// An empty queue without a leader. (With other primitives than the standard library's it is
+    /// made by `default`.)
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            state: Mutex::new(State {
-                waiting: VecDeque::new(),
-                leading: false,
-                wanted: None,
-                cohort_len: 0,
-                spare: (Vec::new(), Vec::new()),
-            }),
-            arrivals: Condvar::new(),
-        }
+        Self::default()
     }
+}
 
+impl<T, R, S: SyncShim> CommitQueue<T, R, S> {
     /// Adds an item and returns at once. Somebody else has to lead: a [`submit`](Self::submit) or
     /// a [`try_lead`](Self::try_lead).
-    pub fn enqueue(&self, item: T) -> Ticket<R> {
+    pub fn enqueue(&self, item: T) -> Ticket<R, S> {
         let slot = Arc::new(Slot::new());
         self.push(&mut self.lock(), item, &slot, false);
         Ticket { slot }
     }
 
     /// Becomes the leader; `None` if somebody leads already or nothing waits.
-    pub fn try_lead(&self) -> Option<Lead<'_, T, R>> {
+    pub fn try_lead(&self) -> Option<Lead<'_, T, R, S>> {
         let mut state = self.lock();
         if state.leading || state.waiting.is_empty() {
             return None;
@@ -123,25 +120,16 @@ impl<T, R> CommitQueue<T, R> {
     ///
     /// # Errors
     /// [`Abandoned`] if the leader of the item's group ended without answering it.
-    pub fn submit(&self, item: T, mut commit: impl FnMut(Lead<'_, T, R>)) -> Result<R, Abandoned> {
-        let slot = Arc::new(Slot::new());
-        let mut lead = {
-            let mut state = self.lock();
-            self.push(&mut state, item, &slot, true);
-            (!state.leading).then(|| self.lead(&mut state))
-        };
-        let _withdrawal = Withdrawal {
-            queue: self,
-            slot: &slot,
-        };
+    pub fn submit(
+        &self,
+        item: T,
+        mut commit: impl FnMut(Lead<'_, T, R, S>),
+    ) -> Result<R, Abandoned> {
+        let mut submission = self.enter(item);
         loop {
-            if let Some(lead) = lead.take() {
-                commit(lead);
-            }
-            match slot.wait() {
-                Some(answer) => return answer,
-                // Invariant 4: leadership was handed to this thread; `leading` is still true.
-                None => lead = Some(self.lead(&mut self.lock())),
+            match submission.wait() {
+                Turn::Lead(lead) => commit(lead),
+                Turn::Answered(answer) => return answer,
             }
         }
     }
@@ -152,7 +140,19 @@ impl<T, R> CommitQueue<T, R> {
         self.lock().waiting.len()
     }
 
-    fn push(&self, state: &mut State<T, R>, item: T, slot: &Arc<Slot<R>>, can_lead: bool) {
+    fn enter(&self, item: T) -> Submission<'_, T, R, S> {
+        let slot = Arc::new(Slot::new());
+        let mut state = self.lock();
+        self.push(&mut state, item, &slot, true);
+        Submission {
+            queue: self,
+            slot,
+            lead: (!state.leading).then(|| self.lead(&mut state)),
+            is_answered: false,
+        }
+    }
+
+    fn push(&self, state: &mut State<T, R, S>, item: T, slot: &Arc<Slot<R, S>>, can_lead: bool) {
         state.waiting.push_back(Waiting {
             item,
             slot: Arc::clone(slot),
@@ -163,11 +163,11 @@ impl<T, R> CommitQueue<T, R> {
             .is_some_and(|wanted| state.waiting.len() >= wanted)
         {
             state.wanted = None;
-            self.arrivals.notify_one();
+            S::notify_one(&self.arrivals);
         }
     }
 
-    fn lead(&self, state: &mut State<T, R>) -> Lead<'_, T, R> {
+    fn lead(&self, state: &mut State<T, R, S>) -> Lead<'_, T, R, S> {
         state.leading = true;
         let (items, slots) = std::mem::take(&mut state.spare);
         Lead {
@@ -178,13 +178,13 @@ impl<T, R> CommitQueue<T, R> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T, R>> {
+    fn lock(&self) -> S::Guard<'_, State<T, R, S>> {
         // Nothing is half-changed when a `fits` panics under the lock, so poison tells nothing.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        S::lock(&self.state)
     }
 }
 
-impl<T, R> State<T, R> {
+impl<T, R, S: SyncShim> State<T, R, S> {
     /// Passes leadership on (invariants 1 and 4). The slot is filled under the state's lock, so
     /// that a submitter that gives up sees either its item or its leadership.
     fn pass_on(&mut self) {
@@ -195,22 +195,47 @@ impl<T, R> State<T, R> {
     }
 }
 
-/// Takes a submitter's item back when it leaves by a panic: it must not be handed leadership that
-/// nobody would exercise. Does nothing when it leaves with its answer.
-struct Withdrawal<'q, T, R> {
-    queue: &'q CommitQueue<T, R>,
-    slot: &'q Arc<Slot<R>>,
+/// A submitter's stay in the queue. If it ends without the answer (`commit` panicked), its item is
+/// taken back: it must not be handed leadership that nobody would exercise.
+struct Submission<'q, T, R, S: SyncShim> {
+    queue: &'q CommitQueue<T, R, S>,
+    slot: Arc<Slot<R, S>>,
+    /// It found nobody leading.
+    lead: Option<Lead<'q, T, R, S>>,
+    is_answered: bool,
 }
 
-impl<T, R> Drop for Withdrawal<'_, T, R> {
+/// What a submitter waits for.
+enum Turn<'q, T, R, S: SyncShim> {
+    Lead(Lead<'q, T, R, S>),
+    Answered(Result<R, Abandoned>),
+}
+
+impl<'q, T, R, S: SyncShim> Submission<'q, T, R, S> {
+    fn wait(&mut self) -> Turn<'q, T, R, S> {
+        if let Some(lead) = self.lead.take() {
+            return Turn::Lead(lead);
+        }
+        match self.slot.wait() {
+            Some(answer) => {
+                self.is_answered = true;
+                Turn::Answered(answer)
+            }
+            // Invariant 4: leadership was handed to this thread; `leading` is still true.
+            None => Turn::Lead(self.queue.lead(&mut self.queue.lock())),
+        }
+    }
+}
+
+impl<T, R, S: SyncShim> Drop for Submission<'_, T, R, S> {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if self.is_answered {
             return;
         }
         let mut state = self.queue.lock();
         state
             .waiting
-            .retain(|waiting| !Arc::ptr_eq(&waiting.slot, self.slot));
+            .retain(|waiting| !Arc::ptr_eq(&waiting.slot, &self.slot));
         let leads = matches!(*self.slot.lock(), Answer::Lead);
         if leads {
             state.pass_on();
@@ -218,13 +243,22 @@ impl<T, R> Drop for Withdrawal<'_, T, R> {
     }
 }
 
-impl<T, R> Default for CommitQueue<T, R> {
+impl<T, R, S: SyncShim> Default for CommitQueue<T, R, S> {
     fn default() -> Self {
-        Self::new()
+        Self {
+            state: S::mutex(State {
+                waiting: VecDeque::new(),
+                leading: false,
+                wanted: None,
+                cohort_len: 0,
+                spare: (Vec::new(), Vec::new()),
+            }),
+            arrivals: S::condvar(),
+        }
     }
 }
 
-impl<T, R> Drop for CommitQueue<T, R> {
+impl<T, R, S: SyncShim> Drop for CommitQueue<T, R, S> {
     fn drop(&mut self) {
         for waiting in self.lock().waiting.drain(..) {
             waiting.slot.put(Answer::Ready(Err(Abandoned)));
@@ -232,7 +266,7 @@ impl<T, R> Drop for CommitQueue<T, R> {
     }
 }
 
-impl<T, R> fmt::Debug for CommitQueue<T, R> {
+impl<T, R, S: SyncShim> fmt::Debug for CommitQueue<T, R, S> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
         formatter
@@ -243,21 +277,21 @@ impl<T, R> fmt::Debug for CommitQueue<T, R> {
     }
 }
 
-impl<R> Slot<R> {
+impl<R, S: SyncShim> Slot<R, S> {
     fn new() -> Self {
         Self {
-            answer: Mutex::new(Answer::Pending),
-            wake: Condvar::new(),
+            answer: S::mutex(Answer::Pending),
+            wake: S::condvar(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Answer<R>> {
-        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> S::Guard<'_, Answer<R>> {
+        S::lock(&self.answer)
     }
 
     fn put(&self, answer: Answer<R>) {
         *self.lock() = answer;
-        self.wake.notify_one();
+        S::notify_one(&self.wake);
     }
 
     /// Waits for the answer (`Some`) or for leadership (`None`).
@@ -273,10 +307,7 @@ impl<R> Slot<R> {
                 }
                 Answer::Pending => {
                     *answer = Answer::Pending;
-                    answer = self
-                        .wake
-                        .wait(answer)
-                        .unwrap_or_else(PoisonError::into_inner);
+                    answer = S::wait(&self.wake, answer);
                 }
             }
         }
@@ -284,11 +315,11 @@ impl<R> Slot<R> {
 }
 
 /// The claim to one enqueued item's answer. Dropping it changes nothing for the item.
-pub struct Ticket<R> {
-    slot: Arc<Slot<R>>,
+pub struct Ticket<R, S: SyncShim = StdSync> {
+    slot: Arc<Slot<R, S>>,
 }
 
-impl<R> Ticket<R> {
+impl<R, S: SyncShim> Ticket<R, S> {
     /// Waits until a leader has answered the item. Somebody has to lead for that.
     ///
     /// # Errors
@@ -312,7 +343,7 @@ impl<R> Ticket<R> {
     }
 }
 
-impl<R> fmt::Debug for Ticket<R> {
+impl<R, S: SyncShim> fmt::Debug for Ticket<R, S> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Ticket").finish_non_exhaustive()
     }
@@ -322,15 +353,15 @@ impl<R> fmt::Debug for Ticket<R> {
 ///
 /// Dropping it without [`complete`](Self::complete) answers its members with [`Abandoned`]; either
 /// way leadership passes on.
-pub struct Lead<'q, T, R> {
-    queue: &'q CommitQueue<T, R>,
+pub struct Lead<'q, T, R, S: SyncShim = StdSync> {
+    queue: &'q CommitQueue<T, R, S>,
     items: Vec<T>,
-    slots: Vec<Arc<Slot<R>>>,
+    slots: Vec<Arc<Slot<R, S>>>,
     /// How many of `slots` have their answer.
     answered: usize,
 }
 
-impl<T, R> Lead<'_, T, R> {
+impl<T, R, S: SyncShim> Lead<'_, T, R, S> {
     /// Takes waiting items into the group, in order, while `fits` accepts them; the group's first
     /// is taken whatever `fits` says (it is asked all the same). Returns the group's size.
     ///
@@ -360,12 +391,7 @@ impl<T, R> Lead<'_, T, R> {
         if state.waiting.len() < count && !timeout.is_zero() {
             state.wanted = Some(count);
             // Waking up early for no reason only ends the wait, so there is no loop.
-            state = self
-                .queue
-                .arrivals
-                .wait_timeout(state, timeout)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = S::wait_timeout(&self.queue.arrivals, state, timeout);
             state.wanted = None;
         }
         state.waiting.len() >= count
@@ -420,7 +446,7 @@ impl<T, R> Lead<'_, T, R> {
     }
 }
 
-impl<T, R> Drop for Lead<'_, T, R> {
+impl<T, R, S: SyncShim> Drop for Lead<'_, T, R, S> {
     fn drop(&mut self) {
         while self.answered < self.slots.len() {
             self.answer_next(Err(Abandoned));
@@ -437,7 +463,7 @@ impl<T, R> Drop for Lead<'_, T, R> {
     }
 }
 
-impl<T: fmt::Debug, R> fmt::Debug for Lead<'_, T, R> {
+impl<T: fmt::Debug, R, S: SyncShim> fmt::Debug for Lead<'_, T, R, S> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Lead")

@@ -28,4 +28,5 @@ pub use pacer::GroupPacer;
 pub use position::{LogBounds, Position};
 pub use recovery::{Record, RecoveredLog, recover};
 pub use segment::{LogOptions, SEGMENT_FORMAT_VERSION, SEGMENT_HEADER_LEN, SEGMENT_MAGIC};
+pub use sync::{StdSync, SyncShim};
 pub use wal::{Durability, Replay, Wal, WalOptions};

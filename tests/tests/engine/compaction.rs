@@ -1,5 +1,7 @@
 //! No compaction, at any level, changes what a read answers; and what it replaces goes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use lsm_db::{Durability, LsmConfig, Stats};
 use lsm_fs::CrashImage;
 use lsm_tests::TestResult;
@@ -237,4 +239,41 @@ fn a_power_cut_after_any_number_of_background_steps_loses_nothing_synced() -> Te
             return Ok(());
         }
     }
+}
+
+/// Every flush gave the range one more run to bring down, so on a busy store the call never came
+/// back.
+#[test]
+fn compacting_a_range_ends_while_others_write() -> TestResult {
+    let config = LsmConfig::new()
+        .memtable_capacity(16 << 10)
+        .durability(Durability::Buffered);
+    let machine = Machine::on_threads(config);
+    let db = machine.open()?;
+    for number in 0..2000 {
+        db.put(key(number), vec![b'x'; 100])?;
+    }
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..2)
+            .map(|writer| {
+                let (db, done) = (&db, &done);
+                scope.spawn(move || -> lsm_db::Result<()> {
+                    let mut random = Random::new(writer);
+                    while !done.load(Ordering::Relaxed) {
+                        db.put(key(random.below(2000)), vec![b'y'; 100])?;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        // It comes back, or this test does not: nobody ends the writers before.
+        let compacted = db.compact_range::<&[u8], _>(..);
+        done.store(true, Ordering::Relaxed);
+        compacted?;
+        for writer in writers {
+            writer.join().map_err(|_| "a writer panicked")??;
+        }
+        Ok(())
+    })
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use lsm_db::{Durability, Error, LsmConfig};
-use lsm_fs::CrashImage;
+use lsm_fs::{CrashImage, Fault, Operation};
 use lsm_tests::TestResult;
 use lsm_tests::directory::runs;
 use lsm_tests::machine::Machine;
@@ -149,5 +149,70 @@ fn a_store_on_a_full_disk_opens_and_reads_after_a_kill() -> TestResult {
     killed.settle();
     db.put("room", "v")?;
     assert_eq!(db.get("room")?, Some(b"v".to_vec()));
+    Ok(())
+}
+
+/// After a flush that was waited for had found room, the memtables behind it slept on until the
+/// old retry's time had come, and writers with them (fault 36).
+#[test]
+fn one_flush_that_finds_room_wakes_all_that_wait_behind_it() -> TestResult {
+    let config = LsmConfig::new()
+        .memtable_capacity(1000)
+        .wal(false)
+        .compaction_trigger(usize::MAX);
+    let machine = Machine::new(config, 1);
+    let db = machine.open()?;
+    db.put(key(0), value(0, 0))?;
+    db.flush()?;
+    machine
+        .disk
+        .set_capacity_bytes(Some(machine.disk.used_bytes()));
+    // Long enough for the pauses to have grown to seconds.
+    for number in 0..30 {
+        let _ = db.put(key(number), vec![b'x'; 400]);
+    }
+    for _ in 0..40 {
+        machine.scheduler.step();
+    }
+    let sealed = db.stats().sealed_memtables;
+    assert!(sealed > 1, "{sealed} sealed");
+    machine.disk.set_capacity_bytes(None);
+    let before = machine.scheduler.now();
+    db.flush()?;
+    assert_eq!(db.stats().sealed_memtables, 0);
+    assert_eq!(
+        machine.scheduler.now(),
+        before,
+        "a flush waited for a retry"
+    );
+    Ok(())
+}
+
+/// A disk that was full for long, then one failure of another kind: writing had ended for good.
+#[test]
+fn a_long_full_disk_does_not_count_against_the_failure_after_it() -> TestResult {
+    let machine = Machine::new(LsmConfig::new().memtable_capacity(1000).wal(false), 1);
+    let db = machine.open()?;
+    db.put(key(0), value(0, 0))?;
+    db.flush()?;
+    machine
+        .disk
+        .set_capacity_bytes(Some(machine.disk.used_bytes()));
+    for number in 0..10 {
+        let _ = db.put(key(number), vec![b'x'; 400]);
+    }
+    for _ in 0..60 {
+        machine.scheduler.step();
+    }
+    assert!(db.stats().background_failures > 12, "{}", db.stats());
+    machine.disk.set_capacity_bytes(None);
+    let no_more_files = Fault::from_raw_os_error(24);
+    let is_run = |path: &std::path::Path| path.extension().is_some_and(|end| end == "sst");
+    machine
+        .faults
+        .fail_when(Operation::CreateNew, is_run, no_more_files);
+    machine.settle();
+    assert!(!db.stats().poisoned, "{}", db.stats());
+    db.flush()?;
     Ok(())
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use lsm_db::{Error, Lsm, LsmConfig};
-use lsm_fs::FileSystem;
+use lsm_fs::{Fault, FileSystem, Operation};
 use lsm_tests::TestResult;
 use lsm_tests::directory::{damage, read_file, runs};
 use lsm_tests::layout::layout;
@@ -103,4 +103,31 @@ fn compacting_a_range_with_a_rotten_run_says_so_each_time_and_another_range_is_f
         check_gets(&db, &model)?;
     }
     Ok(())
+}
+
+/// A run whose sector could not be read failed every compaction that met it, and after a few tries
+/// each the store was poisoned; again after each reopening (fault 64).
+#[test]
+fn a_run_that_cannot_be_read_is_set_aside_and_writes_go_on() -> TestResult {
+    let machine = Machine::new(LsmConfig::new().compaction_trigger(2), 1);
+    let first = "run-0000000001.sst";
+    machine.faults.fail_when(
+        Operation::ReadAt,
+        move |path| path.ends_with(first),
+        Fault::from_raw_os_error(5).for_good(),
+    );
+    let db = machine.open()?;
+    let mut model = Model::new();
+    for age in 0..4 {
+        overwrite(&db, &mut model, age)?;
+    }
+    machine.settle();
+    let stats = db.stats();
+    assert!(!stats.poisoned, "{stats}");
+    assert_eq!(stats.runs_set_aside, 1, "{stats}");
+    // While it is retried, one write is told; then they go on.
+    let _ = db.put(key(0), value(0, 9));
+    db.put(key(0), value(0, 10))?;
+    model.insert(key(0), value(0, 10));
+    check_gets(&db, &model)
 }

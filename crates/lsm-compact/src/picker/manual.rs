@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use lsm_version::RunMeta;
+use lsm_version::{RunId, RunMeta};
 
 use super::{Picker, l0};
 use crate::job::Job;
@@ -10,8 +10,13 @@ use crate::job::Job;
 impl Picker<'_> {
     /// See [`pick_range`](crate::pick_range). Every job brings a run of the range deeper or rids
     /// it of all its tombstones, so asking again and again ends.
-    pub(super) fn in_range(&self, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Option<Job> {
-        let in_range = |run: &RunMeta| run.overlaps(&(lower, upper));
+    pub(super) fn in_range(
+        &self,
+        is_wanted: &dyn Fn(RunId) -> bool,
+        lower: Bound<&[u8]>,
+        upper: Bound<&[u8]>,
+    ) -> Option<Job> {
+        let in_range = |run: &RunMeta| is_wanted(run.id) && run.overlaps(&(lower, upper));
         let l0_runs = l0::unblocked(
             self.version,
             &self.targets,

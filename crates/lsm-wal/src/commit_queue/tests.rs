@@ -1,6 +1,7 @@
 //! The commit queue: order, leadership, and what a panicking leader leaves.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
