@@ -1,4 +1,4 @@
-//! The errors of the crates below, as the caller sees them.
+//! The errors of the crates below, as the caller sees them; and this crate's, as `error-forge` does.
 
 use std::io;
 
@@ -138,5 +138,36 @@ impl From<LoadError<Error>> for Error {
                 source: io::Error::other(other.to_string()),
             },
         }
+    }
+}
+
+#[cfg(feature = "error-forge")]
+impl error_forge::ForgeError for Error {
+    fn kind(&self) -> &'static str {
+        Self::kind(self)
+    }
+
+    fn caption(&self) -> &'static str {
+        Self::caption(self)
+    }
+
+    fn is_fatal(&self) -> bool {
+        Self::is_fatal(self)
+    }
+}
+
+#[cfg(all(test, feature = "error-forge"))]
+mod tests {
+    use error_forge::ForgeError;
+
+    use super::*;
+
+    #[test]
+    fn error_forge_sees_what_the_inherent_methods_say() {
+        let error = Error::invalid("too long");
+        let forged: &dyn ForgeError = &error;
+        assert_eq!(forged.kind(), "InvalidInput");
+        assert_eq!(forged.caption(), error.caption());
+        assert!(!forged.is_fatal());
     }
 }
