@@ -88,6 +88,11 @@ const STEPS: &[Step] = &[
         ],
     ),
     cargo(
+        "model",
+        "loom finds no bad interleaving of commit queue and publication",
+        &["xtask model"],
+    ),
+    cargo(
         "cities",
         "real data read back right, after a close and after a kill",
         &[

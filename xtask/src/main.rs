@@ -1,8 +1,9 @@
 //! The project's own commands, run as `cargo xtask <command>`.
 //!
-//! `tidy` checks what the compiler does not, `ci` runs the whole gate, `stress` and `load` run the
-//! engine for longer than a test may. Contributors and CI call this program; no crate depends on
-//! it, and it never changes a source file.
+//! `tidy` checks what the compiler does not, `ci` runs the whole gate, `model` explores the small
+//! concurrent parts; `stress` and `load` run the engine for longer than a test may.
+//! Contributors and CI call this program; no crate depends on it, and it never changes a source
+//! file.
 
 #![forbid(unsafe_code)]
 #![expect(
@@ -21,6 +22,7 @@ use clap::{Args, Parser, Subcommand};
 
 mod ci;
 mod engine;
+mod model;
 mod text;
 mod tidy;
 mod workspace;
@@ -39,6 +41,8 @@ enum Command {
     Tidy,
     /// Runs the gate: every step that a change must pass, or only the named ones
     Ci(CiArgs),
+    /// Explores the interleavings of the concurrent kernels further than the tests do (release build)
+    Model(ModelArgs),
     /// Writers and scanners side by side, checked against exact models (release build)
     Stress(StressArgs),
     /// Loads random keys, then checks memory, the full iteration and the time to open (release build)
@@ -52,6 +56,13 @@ struct CiArgs {
     list: bool,
     /// Steps to run instead of all
     steps: Vec<String>,
+}
+
+#[derive(Args)]
+struct ModelArgs {
+    /// How often a thread may be interrupted in one interleaving
+    #[arg(long, default_value_t = 4)]
+    preemptions: u8,
 }
 
 #[derive(Args)]
@@ -85,6 +96,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Command::Ci(args) => ci::run(&args.steps),
+        Command::Model(args) => model::run(&args),
         Command::Stress(args) => engine::stress(&args),
         Command::Load(args) => engine::load(&args),
     };
