@@ -2,8 +2,9 @@
 //!
 //! The test binaries are few, by purpose: `engine` says how the store behaves, `model` compares it
 //! with a sorted map under random operations, `hostile` gives it input and files that nobody
-//! should. What they share is here: a simulated machine to open stores on, the model, a reader of
-//! run files that is not the engine's, and directories as values.
+//! should, `crash` takes its power and fails its disk at every operation. What they share is here: a
+//! simulated machine to open stores on, the model, a reader of run files that is not the engine's,
+//! and directories as values.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -11,6 +12,7 @@
     reason = "tests arrange and inspect real directories"
 )]
 
+pub mod crash;
 pub mod directory;
 pub mod layout;
 pub mod life;

@@ -106,6 +106,11 @@ const STEPS: &[Step] = &[
         &["xtask stress --seconds 60"],
     ),
     cargo(
+        "crash",
+        "crashes and faults at every operation break no promise",
+        &["xtask crash --minutes 1"],
+    ),
+    cargo(
         "load",
         "memory and the time to open stay bounded",
         &["xtask load --entries 1000000"],

@@ -7,6 +7,8 @@
 #[cfg(not(feature = "engine"))]
 mod again;
 #[cfg(feature = "engine")]
+mod crash;
+#[cfg(feature = "engine")]
 mod load;
 #[cfg(feature = "engine")]
 mod process;
@@ -16,6 +18,6 @@ mod scratch;
 mod stress;
 
 #[cfg(not(feature = "engine"))]
-pub(crate) use again::{load, stress};
+pub(crate) use again::{crash, load, stress};
 #[cfg(feature = "engine")]
-pub(crate) use {load::load, stress::stress};
+pub(crate) use {crash::crash, load::load, stress::stress};

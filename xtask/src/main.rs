@@ -1,7 +1,7 @@
 //! The project's own commands, run as `cargo xtask <command>`.
 //!
 //! `tidy` checks what the compiler does not, `ci` runs the whole gate, `model` explores the small
-//! concurrent parts; `stress` and `load` run the engine for longer than a test may.
+//! concurrent parts; `stress`, `crash` and `load` run the engine for longer than a test may.
 //! Contributors and CI call this program; no crate depends on it, and it never changes a source
 //! file.
 
@@ -45,6 +45,8 @@ enum Command {
     Model(ModelArgs),
     /// Writers and scanners side by side, checked against exact models (release build)
     Stress(StressArgs),
+    /// Crashes and faults at every operation of the file system, checked against what was promised (release build)
+    Crash(CrashArgs),
     /// Loads random keys, then checks memory, the full iteration and the time to open (release build)
     Load(LoadArgs),
 }
@@ -79,6 +81,19 @@ struct StressArgs {
 }
 
 #[derive(Args)]
+struct CrashArgs {
+    /// How long to go on
+    #[arg(long, default_value_t = 10)]
+    minutes: u64,
+    /// Seed of every random choice; the same one gives the same crashes
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// One case to run again, as a broken promise names it, instead of all
+    #[arg(long)]
+    case: Option<String>,
+}
+
+#[derive(Args)]
 struct LoadArgs {
     /// Number of keys
     #[arg(long, default_value_t = 10_000_000)]
@@ -98,6 +113,7 @@ fn main() -> ExitCode {
         Command::Ci(args) => ci::run(&args.steps),
         Command::Model(args) => model::run(&args),
         Command::Stress(args) => engine::stress(&args),
+        Command::Crash(args) => engine::crash(&args),
         Command::Load(args) => engine::load(&args),
     };
     match outcome {

@@ -49,6 +49,10 @@ impl Lsm {
     /// [`Error::Locked`] if it is open already; [`Error::Corruption`] if what must be there isn't;
     /// [`Error::UnsupportedFormat`] for files of another format; [`Error::Io`]. In all these cases
     /// no data in the directory was removed.
+    ///
+    /// One error cannot be made up for by opening again: if the directory is new and the sync of
+    /// its *parent* failed, its name may never become durable. Before the store holds anything,
+    /// remove the directory, and open it again.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(dir, LsmConfig::new())
     }

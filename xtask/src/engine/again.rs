@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::{LoadArgs, StressArgs, workspace};
+use crate::{CrashArgs, LoadArgs, StressArgs, workspace};
 
 /// Runs `cargo xtask stress` in a release build.
 ///
@@ -15,6 +15,21 @@ pub(crate) fn stress(args: &StressArgs) -> Result<(), String> {
     let seconds = ["--seconds".into(), args.seconds.to_string().into()];
     let seed = ["--seed".into(), args.seed.to_string().into()];
     run_again("stress", seconds.into_iter().chain(seed), args.dir.as_ref())
+}
+
+/// Runs `cargo xtask crash` in a release build.
+///
+/// # Errors
+///
+/// If the build or the command failed; the reason has been printed by then.
+pub(crate) fn crash(args: &CrashArgs) -> Result<(), String> {
+    let minutes = ["--minutes".into(), args.minutes.to_string().into()];
+    let seed = ["--seed".into(), args.seed.to_string().into()];
+    let case = args
+        .case
+        .iter()
+        .flat_map(|case| ["--case".into(), case.into()]);
+    run_again("crash", minutes.into_iter().chain(seed).chain(case), None)
 }
 
 /// Runs `cargo xtask load` in a release build.
