@@ -32,6 +32,7 @@ fn table() -> Table {
         ("lsm-format", only(&[])),
         ("lsm-fs", only(&[])),
         ("lsm-scheduler", only(&[])),
+        ("lsm-bloom", only(&[])),
         ("lsm-memtable", only(&[])),
         ("lsm-wal", only(&["lsm-fs"])),
         ("lsm-version", only(&["lsm-fs", "lsm-wal"])),
