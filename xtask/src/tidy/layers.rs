@@ -33,6 +33,7 @@ fn table() -> Table {
         ("lsm-fs", only(&[])),
         ("lsm-scheduler", only(&[])),
         ("lsm-bloom", only(&[])),
+        ("lsm-cache", only(&[])),
         ("lsm-memtable", only(&[])),
         ("lsm-wal", only(&["lsm-fs"])),
         ("lsm-version", only(&["lsm-fs", "lsm-wal"])),

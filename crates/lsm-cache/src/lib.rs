@@ -1,0 +1,11 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod cache;
+mod counters;
+mod hash;
+mod policy;
+
+pub use cache::{Cache, SHARD_BYTES_MIN};
+pub use counters::CacheStats;
+pub use hash::SeededHash;
