@@ -21,6 +21,7 @@ pub mod model;
 pub mod placement;
 pub mod random;
 pub mod stress;
+pub mod walk;
 
 /// What a test returns, so that it can use `?`.
 pub type TestResult = Result<(), Box<dyn std::error::Error>>;

@@ -12,6 +12,8 @@ use std::ops::Bound;
 use lsm_db::{Durability, LsmConfig};
 use quickcheck::{Arbitrary, Gen};
 
+use crate::walk::Move;
+
 pub use run::run;
 pub use world::{RealDirectory, World};
 
@@ -75,6 +77,15 @@ pub enum Deed {
     Hold,
     /// The oldest kept iterator is read to its end: from the front (true) or the back.
     ReadHeld(bool),
+    /// A cursor is made, moved and dropped.
+    Wander(Vec<Move>),
+    /// A snapshot is made and kept for later, and a cursor on it too.
+    Snapshot,
+    /// The cursor of a kept snapshot, chosen by a number, is moved on.
+    WanderKept(usize, Vec<Move>),
+    /// A kept snapshot, chosen by a number, is read in every way; then it is dropped (true), or
+    /// its clone is kept on.
+    ReadSnapshot(usize, bool),
     /// The handle is closed and opened again.
     Close,
     /// The handle is dropped and opened again.
@@ -137,7 +148,7 @@ impl Arbitrary for Life {
 
 impl Arbitrary for Deed {
     fn arbitrary(g: &mut Gen) -> Self {
-        match u8::arbitrary(g) % 100 {
+        match u8::arbitrary(g) % 112 {
             0..30 => Self::Put(key(g), value_len(g)),
             30..42 => Self::Delete(key(g)),
             42..52 => Self::Batch(batch(g), durability(g)),
@@ -155,7 +166,11 @@ impl Arbitrary for Deed {
             92..94 => Self::Close,
             94..96 => Self::Drop,
             96..98 => Self::Kill,
-            _ => Self::PowerCut(u64::arbitrary(g)),
+            98..100 => Self::PowerCut(u64::arbitrary(g)),
+            100..103 => Self::Wander(Vec::arbitrary(g)),
+            103..105 => Self::Snapshot,
+            105..109 => Self::WanderKept(usize::arbitrary(g), Vec::arbitrary(g)),
+            _ => Self::ReadSnapshot(usize::arbitrary(g), bool::arbitrary(g)),
         }
     }
 
@@ -173,7 +188,24 @@ impl Arbitrary for Deed {
                 ends.shrink()
                     .map(move |ends| Self::Walk(lower.clone(), upper.clone(), ends)),
             ),
+            Self::Wander(moves) => Box::new(moves.shrink().map(Self::Wander)),
+            Self::WanderKept(which, moves) => {
+                Box::new(moves.shrink().map(move |m| Self::WanderKept(which, m)))
+            }
             _ => quickcheck::empty_shrinker(),
+        }
+    }
+}
+
+impl Arbitrary for Move {
+    fn arbitrary(g: &mut Gen) -> Self {
+        match u8::arbitrary(g) % 12 {
+            0 => Self::First,
+            1 => Self::Last,
+            2 => Self::Seek(key(g)),
+            3 => Self::SeekForPrev(key(g)),
+            4..8 => Self::Next,
+            _ => Self::Prev,
         }
     }
 }

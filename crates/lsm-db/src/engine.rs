@@ -20,6 +20,7 @@ use crate::commit::{Committer, Request};
 use crate::compaction::SetAside;
 use crate::flush::FlushProgress;
 use crate::health::Health;
+use crate::held::{HeldView, HeldViews};
 use crate::ids::Ids;
 use crate::manual::Manuals;
 use crate::publication::{Loaded, Publication};
@@ -56,6 +57,8 @@ pub(crate) struct Engine {
     pub(crate) manuals: Manuals,
     /// What readers start from. Its view is changed by [`Engine::change_view`].
     pub(crate) publication: Publication<ReadView>,
+    /// The views that readers hold beyond a call.
+    pub(crate) held_views: Arc<HeldViews>,
     pub(crate) closing: AtomicBool,
     /// Log segments below this one hold nothing that is not in a run.
     pub(crate) log_retired_below: AtomicU64,
@@ -96,6 +99,7 @@ impl Engine {
             config: parts.config,
             directory: parts.directory,
             file_system: parts.file_system,
+            held_views: HeldViews::new(parts.pool.scheduler().clone()),
             pool: parts.pool,
             health: parts.health,
             ids: Ids::above(parts.manifest.state().ceilings),
@@ -124,6 +128,12 @@ impl Engine {
     /// The view of this moment, for those who don't read entries.
     pub(crate) fn view(&self) -> Loaded<ReadView> {
         self.publication.view()
+    }
+
+    /// The view and the seqno of this moment, to be kept.
+    pub(crate) fn hold_view(&self) -> Arc<HeldView> {
+        let (view, seqno) = self.publication.read_owned();
+        self.held_views.hold(view, seqno)
     }
 
     /// The tree of the manifest's current version. Call with the manifest's lock, which is what

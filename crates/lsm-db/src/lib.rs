@@ -6,11 +6,13 @@ mod batch;
 mod commit;
 mod compaction;
 mod config;
+mod cursor;
 mod engine;
 mod error;
 mod flush;
 pub mod format;
 mod health;
+mod held;
 mod ids;
 mod lane;
 mod leaf_errors;
@@ -25,6 +27,7 @@ mod run;
 mod run_writer;
 mod scan;
 mod settle;
+mod snapshot;
 mod source;
 mod stats;
 mod sync;
@@ -39,10 +42,12 @@ pub use crate::config::{
     DEFAULT_BLOCK_CACHE_CAPACITY, DEFAULT_COMPACTION_TRIGGER, DEFAULT_MEMTABLE_CAPACITY,
     Durability, LsmConfig,
 };
+pub use crate::cursor::Cursor;
 pub use crate::error::{Error, Result};
 pub use crate::lsm::Lsm;
 pub use crate::range::Range;
 pub use crate::scan::Scan;
+pub use crate::snapshot::Snapshot;
 pub use crate::stats::{LevelStats, Stats};
 
 /// The names that most programs need, in one `use`.

@@ -1,4 +1,6 @@
-//! The handle: every public operation, each a few lines over the engine.
+//! The handle: every public operation, each a few lines over the engine. The reads are in [`reads`].
+
+mod reads;
 
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
@@ -7,12 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use lsm_compact::prefix_bounds;
 use lsm_format::Entry;
 
 use crate::commit::Request;
 use crate::engine::Engine;
-use crate::{Batch, Durability, Error, LsmConfig, Range, Result, Scan, Stats, recovery};
+use crate::snapshot::owned_bounds;
+use crate::{Batch, Durability, Error, LsmConfig, Result, Stats, recovery};
 
 /// An ordered map from keys to values, both bytes, in a directory.
 ///
@@ -134,64 +136,6 @@ impl Lsm {
         }
     }
 
-    /// The value of `key`, or `None` if it is absent.
-    ///
-    /// # Errors
-    /// [`Error::Corruption`] or [`Error::Io`] if the block that could hold the key can't be read;
-    /// other keys are not affected.
-    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
-        let (view, seqno) = self.engine.publication.read();
-        let value = view.get(key.as_ref(), seqno)?;
-        Ok(value.map(|value| value.to_vec()))
-    }
-
-    /// The entries of a range, all at once, as they are now. Empty and inverted ranges give none.
-    ///
-    /// The result is in memory: use [`range`](Self::range) where it may be large.
-    ///
-    /// # Errors
-    /// The first that reading the range meets, see [`get`](Self::get).
-    pub fn scan<R: RangeBounds<Vec<u8>>>(&self, range: R) -> Result<Scan> {
-        let (lower, upper) = bounds(&range);
-        let owned = |entry: Result<(Bytes, Bytes)>| entry.map(|(k, v)| (k.to_vec(), v.to_vec()));
-        let entries: Result<Vec<_>> = self.range_of(lower, upper).map(owned).collect();
-        entries.map(Scan::new)
-    }
-
-    /// The entries of a range as they are now, read as they are asked for, from both ends.
-    ///
-    /// Empty and inverted ranges give none.
-    ///
-    /// # Examples
-    /// ```
-    /// # let dir = tempfile::tempdir()?;
-    /// # let store = lsm_db::Lsm::open(dir.path())?;
-    /// store.put("b", "2")?;
-    /// let all: lsm_db::Result<Vec<_>> = store.range("a"..="b").collect();
-    /// assert_eq!(all?, [("b".into(), "2".into())]);
-    /// # Ok::<(), lsm_db::Error>(())
-    /// ```
-    pub fn range<K: AsRef<[u8]>, R: RangeBounds<K>>(&self, range: R) -> Range {
-        let (lower, upper) = bounds(&range);
-        self.range_of(lower, upper)
-    }
-
-    /// The entries whose keys start with `prefix`, as [`range`](Self::range) gives them.
-    pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Range {
-        let (lower, upper) = prefix_bounds(prefix.as_ref());
-        self.range_of(lower, upper)
-    }
-
-    /// All entries, as [`range`](Self::range) gives them.
-    pub fn iter(&self) -> Range {
-        self.range_of(Bound::Unbounded, Bound::Unbounded)
-    }
-
-    fn range_of(&self, lower: Bound<Bytes>, upper: Bound<Bytes>) -> Range {
-        let (view, seqno) = self.engine.publication.read_owned();
-        Range::new(view, seqno, lower, upper)
-    }
-
     /// Writes what is in memory as a run, and returns once that is in the durable manifest.
     /// Nothing in memory: does nothing.
     ///
@@ -210,7 +154,7 @@ impl Lsm {
     /// As [`flush`](Self::flush); a failed merge changes nothing.
     pub fn compact_range<K: AsRef<[u8]>, R: RangeBounds<K>>(&self, range: R) -> Result<()> {
         let owned = |bound: Bound<Bytes>| bound.map(|key| key.to_vec());
-        let (lower, upper) = bounds(&range);
+        let (lower, upper) = owned_bounds(&range);
         self.engine.compact_range((owned(lower), owned(upper)))
     }
 
@@ -223,7 +167,7 @@ impl Lsm {
     /// Ends background work and closes the files, and says how it went; with the log switched off
     /// it flushes first.
     ///
-    /// Iterators that are still alive go on, and keep the directory locked.
+    /// Snapshots, iterators and cursors that are still alive go on, and keep the directory locked.
     ///
     /// # Errors
     /// Whatever [`drop`] would have to swallow: a failed flush or sync, or [`Error::Poisoned`].
@@ -260,9 +204,4 @@ impl fmt::Debug for Lsm {
             .field("directory", &self.engine.directory)
             .finish_non_exhaustive()
     }
-}
-
-fn bounds<K: AsRef<[u8]>>(range: &impl RangeBounds<K>) -> (Bound<Bytes>, Bound<Bytes>) {
-    let owned = |bound: Bound<&K>| bound.map(|key| Bytes::copy_from_slice(key.as_ref()));
-    (owned(range.start_bound()), owned(range.end_bound()))
 }

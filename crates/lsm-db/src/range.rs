@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lsm_compact::{MergeCursor, OpenCursor, RangeIter};
 
+use crate::held::HeldView;
 use crate::source::Source;
-use crate::view::ReadView;
 use crate::{Error, Result};
 
 /// The entries of a range, ascending by key, as they were when it was made.
@@ -42,8 +42,7 @@ pub struct Range {
 }
 
 struct Opener {
-    view: Arc<ReadView>,
-    seqno: u64,
+    held: Arc<HeldView>,
     lower: Bound<Bytes>,
     upper: Bound<Bytes>,
 }
@@ -54,22 +53,14 @@ impl OpenCursor for Opener {
     fn open(&self) -> Result<Self::Cursor, Error> {
         let lower = self.lower.as_ref().map(Bytes::as_ref);
         let upper = self.upper.as_ref().map(Bytes::as_ref);
-        Ok(MergeCursor::new(
-            self.view.sources(self.seqno, lower, upper),
-        ))
+        Ok(self.held.view().merge(self.held.seqno(), lower, upper))
     }
 }
 
 impl Range {
-    pub(crate) fn new(
-        view: Arc<ReadView>,
-        seqno: u64,
-        lower: Bound<Bytes>,
-        upper: Bound<Bytes>,
-    ) -> Self {
+    pub(crate) fn new(held: Arc<HeldView>, lower: Bound<Bytes>, upper: Bound<Bytes>) -> Self {
         let opener = Opener {
-            view,
-            seqno,
+            held,
             lower: lower.clone(),
             upper: upper.clone(),
         };

@@ -85,6 +85,17 @@ pub struct Stats {
     pub stalls: u64,
     /// The time they waited, together.
     pub stalled: Duration,
+    /// Read views held: a snapshot, iterator or cursor each holds one; clones of a snapshot, and
+    /// what was made from it, hold it together.
+    pub read_views_held: usize,
+    /// How long the oldest of them has been held, by the store's clock.
+    pub oldest_read_view: Option<Duration>,
+    /// Bytes of memory that they keep beyond what the store itself needs: memtables that have been
+    /// flushed since.
+    pub pinned_memtable_bytes: u64,
+    /// Bytes of files that they keep: runs that have been merged into others since, and are
+    /// unlinked after their last reader.
+    pub pinned_run_bytes: u64,
     /// Files unlinked after their last reader.
     pub files_unlinked: u64,
     /// Runs found damaged by a compaction, which works around them.
@@ -127,6 +138,7 @@ impl Engine {
     }
 
     pub(crate) fn stats(&self) -> Stats {
+        let held = self.held_views.stats(|| self.view());
         let view = self.view();
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counters = &self.counters;
@@ -158,6 +170,10 @@ impl Engine {
             compaction_debt_bytes: self.debt().bytes,
             stalls: load(&counters.stalls),
             stalled: Duration::from_nanos(load(&counters.stalled_nanos)),
+            read_views_held: held.views,
+            oldest_read_view: held.oldest,
+            pinned_memtable_bytes: held.memtable_bytes,
+            pinned_run_bytes: held.run_bytes,
             files_unlinked: self.reaper.unlinked_count(),
             runs_set_aside: self.set_aside.len(),
             background_failures: self.flushes.attempts.failure_count()
@@ -208,6 +224,15 @@ impl fmt::Display for Stats {
             self.stalled,
             mib(self.compaction_debt_bytes),
         )?;
+        if let Some(age) = self.oldest_read_view {
+            write!(
+                f,
+                "\nreaders {} views held, the oldest for {age:.1?}; they keep {:.1} MiB of memtables and {:.1} of runs",
+                self.read_views_held,
+                mib(self.pinned_memtable_bytes),
+                mib(self.pinned_run_bytes),
+            )?;
+        }
         if let Some(error) = &self.background_error {
             write!(
                 f,

@@ -4,6 +4,8 @@
 //! memtable that the seqno already covers; what the view has is then a complete prefix all the
 //! same, because a memtable gets no writes once a newer one is published.
 
+mod reads;
+
 use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +21,8 @@ use crate::reaper::Reaper;
 use crate::run::Run;
 use crate::source::Source;
 use crate::sync::locked;
+
+pub(crate) use reads::LiveEntries;
 
 /// A memtable, the log segments that hold its writes, and its place in the order of seals.
 #[derive(Debug)]
@@ -235,7 +239,46 @@ impl ReadView {
         sources
     }
 
+    /// The memtables that `current` does not have, by their ordinal, with the bytes they hold.
+    pub(crate) fn memtables_beside(&self, current: &Self) -> impl Iterator<Item = (u64, u64)> {
+        let oldest_of_current = current.sealed.last().unwrap_or(&current.active).ordinal;
+        self.memtables()
+            .filter(move |logged| logged.ordinal < oldest_of_current)
+            .map(|logged| (logged.ordinal, logged.bytes()))
+    }
+
+    /// The runs that `current` does not have, by their id, with the length of their files.
+    pub(crate) fn runs_beside(&self, current: &Self) -> HashMap<RunId, u64> {
+        let shared = |level: &&Arc<[Arc<Run>]>| {
+            let mut current = current.tree.levels.iter();
+            current.any(|other| Arc::ptr_eq(level, other))
+        };
+        let levels = self.tree.levels.iter().filter(|level| !shared(level));
+        let mut beside: HashMap<RunId, u64> = levels
+            .flat_map(|level| level.iter())
+            .map(|run| (run.meta().id, run.meta().file_len))
+            .collect();
+        if !beside.is_empty() {
+            for run in current.tree.runs() {
+                beside.remove(&run.meta().id);
+            }
+        }
+        beside
+    }
+
     pub(crate) fn sealed_bytes(&self) -> u64 {
         self.sealed.iter().map(|logged| logged.bytes()).sum()
+    }
+}
+
+impl Drop for ReadView {
+    fn drop(&mut self) {
+        // A tree may name many runs, and the last to let go may be a reader.
+        if let Some(tree) = Arc::get_mut(&mut self.tree)
+            && tree.runs().next().is_some()
+        {
+            let levels = std::mem::take(&mut tree.levels);
+            self.active.reaper.drop_later(levels);
+        }
     }
 }

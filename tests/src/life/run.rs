@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::error::Error as StdError;
 use std::ops::Bound;
 
-use lsm_db::{Batch, Durability, Error, Lsm, Range};
+use lsm_db::{Batch, Durability, Error, Lsm, Range, Snapshot};
 
 use super::{Deed, Life, Setup, World};
 use crate::model::{
     Entries, Model, Write, apply, check, check_get, collect, compare, contents, entries_in,
 };
+use crate::walk::{Move, Walker};
 
 type Outcome = Result<(), Box<dyn StdError>>;
 
@@ -43,6 +44,14 @@ struct Living<'a, W> {
     since: Vec<Vec<Write>>,
     /// Iterators kept, with what each must still yield.
     held: VecDeque<(Range, Entries)>,
+    snapshots: Vec<Kept>,
+}
+
+/// A snapshot, a cursor on it, and what both must show.
+struct Kept {
+    snapshot: Snapshot,
+    walker: Walker,
+    model: Model,
 }
 
 impl<'a, W: World> Living<'a, W> {
@@ -56,6 +65,7 @@ impl<'a, W: World> Living<'a, W> {
             durable: Model::new(),
             since: Vec::new(),
             held: VecDeque::new(),
+            snapshots: Vec::new(),
         })
     }
 
@@ -109,6 +119,17 @@ impl<'a, W: World> Living<'a, W> {
                 self.held.push_back((self.db()?.iter(), entries));
             }
             Deed::ReadHeld(from_front) => self.read_held(*from_front)?,
+            Deed::Wander(moves) => Walker::new(self.db()?.cursor()).walk(moves, &self.model)?,
+            Deed::Snapshot => {
+                let snapshot = self.db()?.snapshot();
+                self.snapshots.push(Kept {
+                    walker: Walker::new(snapshot.cursor()),
+                    snapshot,
+                    model: self.model.clone(),
+                });
+            }
+            Deed::WanderKept(which, moves) => self.wander_kept(*which, moves)?,
+            Deed::ReadSnapshot(which, drops) => self.read_snapshot(*which, *drops)?,
             Deed::Close => self.reopen(true)?,
             Deed::Drop => self.reopen(false)?,
             Deed::Kill => match self.world.after_kill() {
@@ -213,7 +234,40 @@ impl<'a, W: World> Living<'a, W> {
         Ok(compare("a kept iterator", &found, &expected)?)
     }
 
-    /// Ends the handle in an orderly way and opens again. Kept iterators hold the lock.
+    fn wander_kept(&mut self, which: usize, moves: &[Move]) -> Outcome {
+        let count = self.snapshots.len().max(1);
+        match self.snapshots.get_mut(which % count) {
+            Some(kept) => kept.walker.walk(moves, &kept.model),
+            None => Ok(()),
+        }
+    }
+
+    fn read_snapshot(&mut self, which: usize, drops: bool) -> Outcome {
+        let which = which % self.snapshots.len().max(1);
+        let Some(kept) = self.snapshots.get_mut(which) else {
+            return Ok(());
+        };
+        check(&kept.snapshot, &kept.model).map_err(|error| format!("a snapshot: {error}"))?;
+        if drops {
+            self.snapshots.swap_remove(which);
+        } else {
+            kept.snapshot = kept.snapshot.clone();
+        }
+        Ok(())
+    }
+
+    /// Reads all that is kept, and lets go of it.
+    fn read_all_kept(&mut self, from_front: bool) -> Outcome {
+        while !self.held.is_empty() {
+            self.read_held(from_front)?;
+        }
+        while !self.snapshots.is_empty() {
+            self.read_snapshot(0, true)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the handle in an orderly way and opens again. What is kept holds the lock.
     fn reopen(&mut self, closes: bool) -> Outcome {
         let db = self.db.take().ok_or("no handle is open")?;
         if closes {
@@ -221,14 +275,12 @@ impl<'a, W: World> Living<'a, W> {
         } else {
             drop(db);
         }
-        if !self.held.is_empty() {
+        if !self.held.is_empty() || !self.snapshots.is_empty() {
             match self.world.open() {
                 Err(Error::Locked { .. }) => {}
-                other => return Err(format!("a kept iterator holds no lock: {other:?}").into()),
+                other => return Err(format!("what is kept holds no lock: {other:?}").into()),
             }
-            while !self.held.is_empty() {
-                self.read_held(true)?;
-            }
+            self.read_all_kept(true)?;
         }
         self.all_durable();
         self.db = Some(self.world.open()?);
@@ -240,10 +292,8 @@ impl<'a, W: World> Living<'a, W> {
     fn crash(&mut self, world: W, keeps_all: bool) -> Outcome {
         let old_world = std::mem::replace(&mut self.world, world);
         let old_db = self.db.replace(self.world.open()?);
-        // The old process goes on for a while, in its own world: its iterators must not mind.
-        while !self.held.is_empty() {
-            self.read_held(false)?;
-        }
+        // The old process goes on for a while, in its own world: its readers must not mind.
+        self.read_all_kept(false)?;
         drop(old_db);
         drop(old_world);
 

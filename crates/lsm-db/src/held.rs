@@ -1,0 +1,135 @@
+//! Read views that somebody holds beyond a call: snapshots, iterators and cursors.
+//!
+//! The engine gives them out; [`Snapshot`](crate::Snapshot), [`Range`](crate::Range) and
+//! [`Cursor`](crate::Cursor) share them by `Arc`. Each is registered as long as it lives, so that
+//! `stats` can say how many there are, how old the oldest is, and what they keep in memory and on
+//! the disk. A read that ends within its call is never registered, and takes no lock. Nothing here
+//! slows a writer or holds back a flush or a compaction.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use lsm_scheduler::Scheduler;
+
+use crate::sync::locked;
+use crate::view::ReadView;
+
+/// A view, the seqno to read it at, and the note that it is held.
+pub(crate) struct HeldView {
+    registry: Arc<HeldViews>,
+    ticket: u64,
+    view: Arc<ReadView>,
+    seqno: u64,
+}
+
+impl HeldView {
+    pub(crate) fn view(&self) -> &ReadView {
+        &self.view
+    }
+
+    pub(crate) fn seqno(&self) -> u64 {
+        self.seqno
+    }
+}
+
+impl Drop for HeldView {
+    fn drop(&mut self) {
+        let removed = locked(&self.registry.state).held.remove(&self.ticket);
+        // Outside the lock. Never the last: the field is dropped after this.
+        drop(removed);
+    }
+}
+
+impl fmt::Debug for HeldView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeldView")
+            .field("seqno", &self.seqno)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The views that are held now.
+#[derive(Debug)]
+pub(crate) struct HeldViews {
+    clock: Scheduler,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next_ticket: u64,
+    held: BTreeMap<u64, Registered>,
+}
+
+#[derive(Debug, Clone)]
+struct Registered {
+    since: Duration,
+    view: Arc<ReadView>,
+}
+
+/// Who holds how much: see [`Stats`](crate::Stats) for what each means.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct HeldStats {
+    pub(crate) views: usize,
+    pub(crate) oldest: Option<Duration>,
+    pub(crate) memtable_bytes: u64,
+    pub(crate) run_bytes: u64,
+}
+
+impl HeldViews {
+    /// None so far; ages are told by `clock`.
+    pub(crate) fn new(clock: Scheduler) -> Arc<Self> {
+        Arc::new(Self {
+            clock,
+            state: Mutex::default(),
+        })
+    }
+
+    /// Registers a view to be read at `seqno`, until the last clone of the answer is dropped.
+    pub(crate) fn hold(self: &Arc<Self>, view: Arc<ReadView>, seqno: u64) -> Arc<HeldView> {
+        let registered = Registered {
+            since: self.clock.now(),
+            view: Arc::clone(&view),
+        };
+        let mut state = locked(&self.state);
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        state.held.insert(ticket, registered);
+        drop(state);
+        Arc::new(HeldView {
+            registry: Arc::clone(self),
+            ticket,
+            view,
+            seqno,
+        })
+    }
+
+    /// What is held, and what of it the view that `current` returns does not have. That is asked
+    /// after the held ones were noted: a view that was made meanwhile must not look superseded.
+    pub(crate) fn stats<V: std::ops::Deref<Target = Arc<ReadView>>>(
+        &self,
+        current: impl FnOnce() -> V,
+    ) -> HeldStats {
+        let held: Vec<Registered> = locked(&self.state).held.values().cloned().collect();
+        let current = current();
+        let oldest = held.iter().map(|held| held.since).min();
+        // Many readers of one moment share a view, and are looked into once.
+        let views: HashMap<*const ReadView, &ReadView> = held
+            .iter()
+            .map(|held| (Arc::as_ptr(&held.view), &*held.view))
+            .collect();
+        let (mut memtables, mut runs) = (HashMap::new(), HashMap::new());
+        for view in views.into_values() {
+            memtables.extend(view.memtables_beside(&current));
+            runs.extend(view.runs_beside(&current));
+        }
+        HeldStats {
+            views: held.len(),
+            oldest: oldest.map(|since| self.clock.now().saturating_sub(since)),
+            memtable_bytes: memtables.into_values().sum(),
+            run_bytes: runs.into_values().sum(),
+        }
+    }
+}

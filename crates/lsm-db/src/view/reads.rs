@@ -1,0 +1,97 @@
+//! What a view answers at a seqno: one implementation for the handle and for its snapshots.
+//!
+//! Called by `Lsm`, on the view of the moment, and by `Snapshot`, on the view that it holds. The
+//! handle's reads end within their call, and hold nothing afterwards but what they return.
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+use lsm_compact::{Cursor, LiveCursor, MergeCursor};
+
+use super::ReadView;
+use crate::source::Source;
+use crate::{Error, Result};
+
+/// Values of this many bytes or more are handed out without a copy. What they then keep alive (the
+/// block or the group of writes that they were part of) is small beside them or bounded; and to
+/// copy less costs less than to find it.
+const SHARED_BYTES_MIN: usize = 16 << 10;
+
+/// The entries of a view as a reader sees them, sought to by key.
+pub(crate) type LiveEntries = LiveCursor<MergeCursor<Source>>;
+
+impl ReadView {
+    /// The value of `key` as of `seqno`, for the caller to keep.
+    pub(crate) fn get_bytes(&self, key: &[u8], seqno: u64) -> Result<Option<Bytes>> {
+        Ok(self.get(key, seqno)?.map(for_keeping))
+    }
+
+    /// Whether `key` has a value as of `seqno`.
+    pub(crate) fn contains_key(&self, key: &[u8], seqno: u64) -> Result<bool> {
+        Ok(self.get(key, seqno)?.is_some())
+    }
+
+    /// The values of `keys` as of `seqno`, in the order in which the keys come.
+    pub(crate) fn multi_get<K: AsRef<[u8]>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+        seqno: u64,
+    ) -> Result<Vec<Option<Bytes>>> {
+        let values = keys.into_iter();
+        values
+            .map(|key| self.get_bytes(key.as_ref(), seqno))
+            .collect()
+    }
+
+    /// The entry with the smallest key as of `seqno`.
+    pub(crate) fn first(&self, seqno: u64) -> Result<Option<(Bytes, Bytes)>> {
+        self.entry_at(seqno, LiveEntries::seek_first)
+    }
+
+    /// The entry with the largest key as of `seqno`.
+    pub(crate) fn last(&self, seqno: u64) -> Result<Option<(Bytes, Bytes)>> {
+        self.entry_at(seqno, LiveEntries::seek_last)
+    }
+
+    /// Whether no key has a value as of `seqno`.
+    pub(crate) fn is_empty(&self, seqno: u64) -> Result<bool> {
+        let mut entries = self.entries(seqno);
+        entries.seek_first()?;
+        Ok(entries.key().is_none())
+    }
+
+    /// All entries as of `seqno`, not yet positioned.
+    pub(crate) fn entries(&self, seqno: u64) -> LiveEntries {
+        LiveCursor::new(self.merge(seqno, Bound::Unbounded, Bound::Unbounded))
+    }
+
+    /// The entries of all sources that reach into a range, as of `seqno`, tombstones too.
+    pub(crate) fn merge(
+        &self,
+        seqno: u64,
+        lower: Bound<&[u8]>,
+        upper: Bound<&[u8]>,
+    ) -> MergeCursor<Source> {
+        MergeCursor::new(self.sources(seqno, lower, upper))
+    }
+
+    fn entry_at(
+        &self,
+        seqno: u64,
+        seek: impl FnOnce(&mut LiveEntries) -> Result<(), Error>,
+    ) -> Result<Option<(Bytes, Bytes)>> {
+        let mut entries = self.entries(seqno);
+        seek(&mut entries)?;
+        let entry = entries.key_bytes().zip(entries.value_bytes());
+        Ok(entry.map(|(key, value)| (for_keeping(key), for_keeping(value))))
+    }
+}
+
+/// Bytes that keep little alive besides themselves.
+fn for_keeping(bytes: Bytes) -> Bytes {
+    if bytes.len() < SHARED_BYTES_MIN {
+        Bytes::copy_from_slice(&bytes)
+    } else {
+        bytes
+    }
+}
