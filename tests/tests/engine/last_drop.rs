@@ -34,6 +34,32 @@ fn the_last_iterator_over_a_flushed_memtable_leaves_its_freeing_to_the_backgroun
     Ok(())
 }
 
+/// The last reader of an old tree let go of its runs one by one, in its own drop.
+#[test]
+fn the_last_snapshot_of_an_old_tree_leaves_letting_go_of_its_runs_to_the_background() -> TestResult
+{
+    for seed in 0..8 {
+        let machine = Machine::new(LsmConfig::new().compaction_trigger(usize::MAX), seed);
+        let db = machine.open()?;
+        for age in 0..5 {
+            // The same key, or the runs would be moved, and live on.
+            db.put(key(0), value(0, age))?;
+            db.flush()?;
+        }
+        let last = db.snapshot();
+        db.compact_range::<&[u8], _>(..)?;
+        machine.settle();
+        let before = db.stats().files_unlinked;
+        drop(last);
+        assert!(machine.scheduler.step(), "the drop left nothing to do");
+        let after_one = db.stats().files_unlinked;
+        assert_eq!(after_one, before, "the drop itself looked at runs");
+        machine.settle();
+        assert_eq!(db.stats().files_unlinked, before + 5);
+    }
+    Ok(())
+}
+
 /// An iterator that had ended, well or badly, held the directory's lock as long as the value lived:
 /// a `for` loop over a borrowed one kept the store from being opened again.
 #[test]

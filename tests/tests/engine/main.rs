@@ -13,6 +13,8 @@ mod compaction;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod cursors;
+#[cfg(test)]
 mod durability;
 #[cfg(test)]
 mod failures;
@@ -44,6 +46,8 @@ mod retries;
 mod rot;
 #[cfg(test)]
 mod sizes;
+#[cfg(test)]
+mod snapshots;
 #[cfg(test)]
 mod surface;
 #[cfg(test)]

@@ -46,6 +46,10 @@ fn a_handle_is_shared_between_threads_and_errors_travel() {
     is_shared::<Lsm>();
     is_shared::<Error>();
     is_owned::<lsm_db::Range>();
+    is_owned::<lsm_db::Cursor>();
+    is_shared::<lsm_db::Snapshot>();
+    fn is_cloned<T: Clone>() {}
+    is_cloned::<lsm_db::Snapshot>();
     is_owned::<Scan>();
     is_value::<LsmConfig>();
     fn is_from_io<T: From<std::io::Error> + std::error::Error>() {}

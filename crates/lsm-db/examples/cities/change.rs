@@ -1,8 +1,9 @@
-//! One country is deleted and another renamed while a reader is half-way through both.
+//! One country is deleted and another renamed while a reader is half-way through both, and a
+//! snapshot remembers what was there.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use lsm_db::{Batch, Lsm};
+use lsm_db::{Batch, Lsm, Snapshot};
 
 use crate::place::{Place, country_prefix, id_in_key};
 use crate::questions::Oracle;
@@ -12,9 +13,10 @@ const DELETED: &str = "BR";
 const RENAMED: &str = "PT";
 
 /// Makes the changes, in the store and in the oracle, and checks that a reader that began before
-/// them ends with what it began with.
+/// them ends with what it began with, and that a snapshot still has what is gone.
 pub(crate) fn change_under_a_reader(db: &Lsm, oracle: &mut Oracle) -> Outcome<()> {
     let before = [DELETED, RENAMED].map(|country| oracle.country(country));
+    let snapshot = db.snapshot();
     let seen = std::thread::scope(|scope| {
         let (half_way, wait_until_half_way) = mpsc::channel();
         let (changed, wait_until_changed) = mpsc::channel();
@@ -33,11 +35,29 @@ pub(crate) fn change_under_a_reader(db: &Lsm, oracle: &mut Oracle) -> Outcome<()
             return Err("wrong: a reader's view changed under it".into());
         }
     }
+    let remembered = count_backwards(&snapshot, &country_prefix(DELETED))?;
+    let left = count_backwards(&db.snapshot(), &country_prefix(DELETED))?;
     let [deleted, renamed] = before.map(|places| places.len());
+    if (remembered, left) != (deleted, 0) {
+        return Err(format!("wrong: {remembered} places remembered, {left} left").into());
+    }
     say(format_args!(
         "deleted {deleted} places of {DELETED} and renamed {renamed} of {RENAMED}, \
-         while a reader went on with its older view"
+         while a reader went on with its older view and a snapshot kept them all"
     ))
+}
+
+/// Counts the keys with a prefix, the last first. A cursor lends each key, and copies none.
+fn count_backwards(snapshot: &Snapshot, prefix: &[u8]) -> Outcome<usize> {
+    let mut cursor = snapshot.cursor();
+    let behind_all = [prefix, &[0xff; 8]].concat();
+    cursor.seek_for_prev(behind_all)?;
+    let mut count = 0;
+    while cursor.key().is_some_and(|key| key.starts_with(prefix)) {
+        count += 1;
+        cursor.prev()?;
+    }
+    Ok(count)
 }
 
 /// Reads the ids of both countries' places, with a pause in the middle of both.

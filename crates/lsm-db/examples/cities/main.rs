@@ -9,9 +9,9 @@
 //! Loads the places of `data/cities.tsv` (GeoNames, CC BY 4.0) under unique keys with two indexes,
 //! which are no more than further keys written in the same batch. Then it answers: one place, a
 //! region in order, the last ten of a country, the places near a coordinate. It deletes one
-//! country and renames the places of another while a reader goes through an older view, compacts,
-//! closes, reopens, and compares every answer, and every entry, with an oracle in memory. It fails
-//! on the first wrong one.
+//! country and renames the places of another while a reader goes through an older view and a
+//! snapshot remembers what was there, compacts, closes, reopens, and compares every answer, and
+//! every entry, with an oracle in memory. It fails on the first wrong one.
 //!
 //! With `--kill` the load runs in a child process that is killed half-way; the store must come
 //! back with every acknowledged batch, whole. The store is in a temporary directory unless `--dir`
