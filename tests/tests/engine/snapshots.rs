@@ -59,7 +59,7 @@ fn a_snapshot_answers_every_read_as_the_store_did_when_it_was_taken() -> TestRes
 
 #[test]
 fn snapshots_held_over_thousands_of_overwrites_answer_exactly_their_moments() -> TestResult {
-    let machine = Machine::new(small(), 21);
+    let machine = Machine::new(small().memtable_capacity(2500), 21);
     let db = machine.open()?;
     let mut random = Random::new(22);
     let mut model = Model::new();
