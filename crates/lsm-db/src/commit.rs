@@ -8,6 +8,8 @@
 //!    the memtable before its seqnos are published.
 //! 2. A group that failed is not published, and its seqnos are never used again.
 //! 3. No segment serves two memtables: sealing rotates the log.
+//! 4. A member that is turned away by what it requires is not logged and takes no seqno. Its answer
+//!    waits for the group all the same: if that fails, what it saw may never have been.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -17,6 +19,7 @@ use bytes::Bytes;
 use lsm_format::Entries;
 use lsm_wal::{FrameBuffer, GroupPacer, KIND_DATA, Lead, Log};
 
+use crate::condition::{Rejections, judge};
 use crate::engine::Engine;
 use crate::sync::locked;
 use crate::view::LoggedMemtable;
@@ -77,13 +80,17 @@ impl Committer {
 impl Request {
     fn bytes(&self) -> usize {
         match self {
-            Self::Write(batch, _) => batch.encoded().len(),
+            Self::Write(batch, _) => batch.bytes(),
             Self::Sync | Self::Seal => 0,
         }
     }
 
     fn wants_sync(&self) -> bool {
         matches!(self, Self::Sync | Self::Write(_, Durability::Sync))
+    }
+
+    pub(crate) fn has_requirements(&self) -> bool {
+        matches!(self, Self::Write(batch, _) if batch.has_requirements())
     }
 
     fn is_sync(&self) -> bool {
@@ -136,9 +143,13 @@ impl Engine {
     fn commit_group(self: &Arc<Self>, state: &mut State, group: &[Request]) -> Vec<Result<()>> {
         let any = |wanted: fn(&Request) -> bool| group.iter().any(wanted);
         let written = if group.iter().all(Request::is_seal) {
-            Ok(())
+            Ok(Rejections::new())
         } else {
             self.write(state, group)
+        };
+        let (written, mut rejections) = match written {
+            Ok(rejections) => (Ok(()), rejections),
+            Err(error) => (Err(error), Rejections::new()),
         };
         // A write that was rejected has taken nothing from those who only want a sync.
         let synced = match (&written, &mut state.log) {
@@ -150,31 +161,52 @@ impl Engine {
         if any(Request::is_seal) || state.active.bytes() >= self.memtable_capacity_bytes() {
             self.seal(state);
         }
-        group
-            .iter()
-            .map(|request| match request {
-                Request::Write(..) => duplicate(&written),
+        (0..)
+            .zip(group)
+            .map(|(at, request)| match request {
+                Request::Write(..) => rejections
+                    .remove(&at)
+                    .map_or_else(|| duplicate(&written), Err),
                 Request::Sync => duplicate(&synced),
                 Request::Seal => Ok(()),
             })
             .collect()
     }
 
-    fn write(self: &Arc<Self>, state: &mut State, group: &[Request]) -> Result<()> {
+    /// Commits the members that are not rejected, and returns those that are.
+    fn write(self: &Arc<Self>, state: &mut State, group: &[Request]) -> Result<Rejections> {
         self.health.check()?;
         self.settle()?;
         if !state.log_enabled {
             // Writes that no log will hold must not come before what an old log holds.
             self.wait_for_flush(self.unsettled.replayed_ordinal)?;
         }
-        self.write_group(state, group)
+        let rejections = self.rejections(group);
+        self.write_group(state, group, &rejections)?;
+        Ok(rejections)
     }
 
-    fn write_group(&self, state: &mut State, group: &[Request]) -> Result<()> {
-        let batches: Vec<&Batch> = group
-            .iter()
-            .filter_map(|request| match request {
-                Request::Write(batch, _) if !batch.is_empty() => Some(batch),
+    fn rejections(&self, group: &[Request]) -> Rejections {
+        if !group.iter().any(Request::has_requirements) {
+            return Rejections::new();
+        }
+        // Only a leader publishes: this is all that was ever acknowledged, until it is done.
+        let (view, seqno) = self.publication.read();
+        judge(group, |key| view.get(key, seqno))
+    }
+
+    fn write_group(
+        &self,
+        state: &mut State,
+        group: &[Request],
+        rejections: &Rejections,
+    ) -> Result<()> {
+        let batches: Vec<&Batch> = (0..)
+            .zip(group)
+            .filter_map(|(at, request)| match request {
+                Request::Write(batch, _) if !batch.is_empty() && !rejections.contains_key(&at) => {
+                    Some(batch)
+                }
                 _ => None,
             })
             .collect();
@@ -200,12 +232,9 @@ impl Engine {
                 Log::new(options, self.unsettled.log_end())
             });
             let segment = self.log_group(log, &mut buffer)?;
+            // Who asks for durability gets it for what it saw, too, and if it wrote nothing.
             if sync_wanted {
-                let start = self.pool.scheduler().now();
-                log.sync().map_err(|error| self.log_failed(error))?;
-                let took = self.pool.scheduler().now().saturating_sub(start);
-                state.pacer.synced(took);
-                self.counters.log_syncs.fetch_add(1, Ordering::Relaxed);
+                self.sync_log(log, &mut state.pacer)?;
             } else {
                 state.pacer.not_synced();
             }
@@ -245,6 +274,19 @@ impl Engine {
         }
         log.retire_below(self.log_retired_below.load(Ordering::Acquire));
         Ok(log.current_segment())
+    }
+
+    fn sync_log(&self, log: &mut Log, pacer: &mut GroupPacer) -> Result<()> {
+        let is_unsynced = log.durable() != log.end();
+        let start = self.pool.scheduler().now();
+        log.sync().map_err(|error| self.log_failed(error))?;
+        // A sync of nothing, as for members that only asked, doesn't tell how long one takes.
+        if is_unsynced {
+            let took = self.pool.scheduler().now().saturating_sub(start);
+            pacer.synced(took);
+            self.counters.log_syncs.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     pub(crate) fn log_failed(&self, error: lsm_wal::Error) -> Error {

@@ -71,6 +71,20 @@ pub enum Error {
         reason: &'static str,
     },
 
+    /// A [`Batch`](crate::Batch) required something that is not so, and nothing of it was applied.
+    ///
+    /// An outcome, not a failure: read again, and decide anew. It is as durable as the write was
+    /// to be, see [`Lsm::write_with`](crate::Lsm::write_with).
+    #[error(
+        "condition failed: the key \"{}\" does not have the value required",
+        shown(key)
+    )]
+    #[non_exhaustive]
+    ConditionFailed {
+        /// The first key that was not as required.
+        key: Vec<u8>,
+    },
+
     /// The directory is open already: by this process or another, or by an iterator of an
     /// earlier handle that is still alive. Drop that one first.
     #[error("the store is open already: {} is locked", path.display())]
@@ -98,6 +112,16 @@ pub enum Error {
         /// The file that says so.
         file: PathBuf,
     },
+}
+
+/// Keys can be long, messages should not.
+const KEY_BYTES_SHOWN: usize = 64;
+
+fn shown(key: &[u8]) -> String {
+    match key.get(..KEY_BYTES_SHOWN) {
+        Some(start) if start.len() < key.len() => format!("{}…", start.escape_ascii()),
+        _ => key.escape_ascii().to_string(),
+    }
 }
 
 fn at(path: Option<&Path>) -> String {
@@ -131,6 +155,7 @@ impl Error {
             Self::Io { .. } => "Io",
             Self::Corruption { .. } => "Corruption",
             Self::InvalidInput { .. } => "InvalidInput",
+            Self::ConditionFailed { .. } => "ConditionFailed",
             Self::Locked { .. } => "Locked",
             Self::Poisoned { .. } => "Poisoned",
             Self::UnsupportedFormat { .. } => "UnsupportedFormat",
@@ -223,6 +248,7 @@ impl Error {
                 block: *block,
             },
             Self::InvalidInput { reason } => Self::InvalidInput { reason },
+            Self::ConditionFailed { key } => Self::ConditionFailed { key: key.clone() },
             Self::Locked { path } => Self::Locked { path: path.clone() },
             Self::Poisoned { cause } => Self::Poisoned {
                 cause: Arc::clone(cause),

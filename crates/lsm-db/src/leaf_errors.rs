@@ -169,5 +169,9 @@ mod tests {
         assert_eq!(forged.kind(), "InvalidInput");
         assert_eq!(forged.caption(), error.caption());
         assert!(!forged.is_fatal());
+        let error = Error::ConditionFailed { key: b"k".to_vec() };
+        let forged: &dyn ForgeError = &error;
+        assert_eq!(forged.kind(), "ConditionFailed");
+        assert!(!forged.is_fatal());
     }
 }

@@ -5,6 +5,7 @@ mod attempts;
 mod batch;
 mod commit;
 mod compaction;
+mod condition;
 mod config;
 mod cursor;
 mod engine;

@@ -90,7 +90,8 @@ impl Lsm {
     /// Applies a batch: readers, and a recovery, see all of it or nothing of it.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if the batch may not be written; [`Error::Io`] if the log or a
+    /// [`Error::ConditionFailed`] if it requires something that is not so, see
+    /// [`Batch::require`]; [`Error::InvalidInput`] if the batch may not be written; [`Error::Io`] if the log or a
     /// stalled flush failed (with `StorageFull` the write was not applied, and writing resumes
     /// when there is room); [`Error::Poisoned`] after a failure that leaves open what is on disk.
     pub fn write(&self, batch: Batch) -> Result<()> {
@@ -104,6 +105,16 @@ impl Lsm {
     }
 
     /// Applies a batch, acknowledged as `durability` says.
+    ///
+    /// That goes for every answer to a batch with requirements, also [`Error::ConditionFailed`] and
+    /// the answer to a batch without operations: with [`Durability::Sync`] all the writes that it
+    /// depends on are on stable storage when it is given, so no crash can make it untrue. With
+    /// [`Durability::Buffered`] a power cut may take back what was required to be there, or to be
+    /// absent, together with everything committed after it.
+    ///
+    /// Requirements are judged while the batches that go to the log with this one wait. If a key's
+    /// value is not in memory, that costs them its read too; if the read fails, this batch alone
+    /// fails, with the error of [`get`](Self::get), and is not applied.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] for [`Durability::Sync`] with the log switched off; otherwise as
@@ -121,6 +132,68 @@ impl Lsm {
         batch.check()?;
         self.engine.throttle(batch.encoded().len() as u64)?;
         self.engine.commit(Request::Write(batch, durability))
+    }
+
+    /// Gives `key` the value `new` if it has the value `expected` now, in one step: `None` is
+    /// "absent", and as `new` deletes it. Returns whether it did.
+    ///
+    /// `false` is an ordinary outcome, as in sled or etcd: somebody else was faster, or the caller
+    /// was mistaken. To try again, read the key again. Acknowledged, either way, as
+    /// [`write`](Self::write) does; for another durability or several keys see [`Batch::require`].
+    ///
+    /// # Errors
+    /// As [`put`](Self::put); [`Error::Corruption`] or [`Error::Io`] if the key can't be read.
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = lsm_db::Lsm::open(dir.path())?;
+    /// // Adds one, whoever else does so at the same time.
+    /// loop {
+    ///     let found = store.get("count")?;
+    ///     let bytes = found.as_deref().and_then(|value| value.try_into().ok());
+    ///     let next = bytes.map_or(0, u64::from_be_bytes) + 1;
+    ///     if store.compare_and_set("count", found.as_deref(), Some(&next.to_be_bytes()))? {
+    ///         break;
+    ///     }
+    /// }
+    /// assert!(!store.compare_and_set("count", None, Some(b"lost"))?);
+    /// # Ok::<(), lsm_db::Error>(())
+    /// ```
+    pub fn compare_and_set(
+        &self,
+        key: impl AsRef<[u8]>,
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+    ) -> Result<bool> {
+        let mut batch = Batch::of(key.as_ref(), Entry::from(new))?;
+        batch.require(key, expected);
+        match self.write(batch) {
+            Ok(()) => Ok(true),
+            Err(Error::ConditionFailed { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives `key` the value `value` if it is absent now, in one step. Returns whether it did.
+    ///
+    /// Of any number of callers at the same time, one is told `true`. Otherwise as
+    /// [`compare_and_set`](Self::compare_and_set).
+    ///
+    /// # Errors
+    /// As [`compare_and_set`](Self::compare_and_set).
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = lsm_db::Lsm::open(dir.path())?;
+    /// assert!(store.put_if_absent("leader", "ada")?);
+    /// assert!(!store.put_if_absent("leader", "bob")?);
+    /// assert_eq!(store.get("leader")?.as_deref(), Some(&b"ada"[..]));
+    /// # Ok::<(), lsm_db::Error>(())
+    /// ```
+    pub fn put_if_absent(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool> {
+        self.compare_and_set(key, None, Some(value.as_ref()))
     }
 
     /// Makes everything acknowledged so far durable. With the log switched off, flushes.
