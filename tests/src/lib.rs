@@ -12,6 +12,7 @@
     reason = "tests arrange and inspect real directories"
 )]
 
+pub mod counter;
 pub mod crash;
 pub mod directory;
 pub mod layout;

@@ -55,6 +55,18 @@ pub enum Deed {
     Delete(Vec<u8>),
     /// A batch of puts and deletes (no length), with a durability of its own or the configured.
     Batch(Vec<(Vec<u8>, Option<usize>)>, Option<Durability>),
+    /// A batch as above, if each of these keys has the value that it has then (true) or another
+    /// (false): then nothing is written. Without puts and deletes it is a check.
+    Conditional(
+        Vec<(Vec<u8>, bool)>,
+        Vec<(Vec<u8>, Option<usize>)>,
+        Option<Durability>,
+    ),
+    /// A `compare_and_set` that expects the value that the key has then (true) or another (false),
+    /// to a value of so many bytes or a delete.
+    CompareAndSet(Vec<u8>, bool, Option<usize>),
+    /// A `put_if_absent` of a value of so many bytes.
+    PutIfAbsent(Vec<u8>, usize),
     /// `sync()`.
     Sync,
     /// `flush()`.
@@ -149,9 +161,15 @@ impl Arbitrary for Life {
 impl Arbitrary for Deed {
     fn arbitrary(g: &mut Gen) -> Self {
         match u8::arbitrary(g) % 112 {
-            0..30 => Self::Put(key(g), value_len(g)),
-            30..42 => Self::Delete(key(g)),
-            42..52 => Self::Batch(batch(g), durability(g)),
+            0..24 => Self::Put(key(g), value_len(g)),
+            24..34 => Self::Delete(key(g)),
+            34..42 => Self::Batch(batch(g), durability(g)),
+            42..46 => Self::Conditional(requirements(g), batch(g), durability(g)),
+            46..50 => {
+                let new = (!one_in(g, 3)).then(|| value_len(g));
+                Self::CompareAndSet(key(g), !one_in(g, 4), new)
+            }
+            50..52 => Self::PutIfAbsent(key(g), value_len(g)),
             52..54 => Self::Sync,
             54..58 => Self::Flush,
             58..60 => Self::Compact(bound(g), bound(g)),
@@ -183,6 +201,11 @@ impl Arbitrary for Deed {
                 writes
                     .shrink()
                     .map(move |writes| Self::Batch(writes, durability)),
+            ),
+            Self::Conditional(requires, writes, durability) => Box::new(
+                (requires, writes)
+                    .shrink()
+                    .map(move |(requires, writes)| Self::Conditional(requires, writes, durability)),
             ),
             Self::Walk(lower, upper, ends) => Box::new(
                 ends.shrink()
@@ -240,6 +263,13 @@ fn batch(g: &mut Gen) -> Vec<(Vec<u8>, Option<usize>)> {
     };
     (0..len)
         .map(|_| (key(g), (!one_in(g, 3)).then(|| value_len(g))))
+        .collect()
+}
+
+/// Mostly met.
+fn requirements(g: &mut Gen) -> Vec<(Vec<u8>, bool)> {
+    (0..u8::arbitrary(g) % 4)
+        .map(|_| (key(g), !one_in(g, 6)))
         .collect()
 }
 

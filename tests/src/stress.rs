@@ -2,7 +2,8 @@
 //!
 //! `cargo xtask stress` runs it for minutes on real threads and a real directory, the unit test
 //! below for a few seconds. It finds what a single thread cannot: half of a batch visible, a view
-//! that goes back in time, a key lost or doubled by a flush or a compaction under a reader. It
+//! that goes back in time, a key lost or doubled by a flush or a compaction under a reader, an
+//! increment lost between threads that compare and set. It
 //! cannot find a missing sync: nothing here loses power.
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use lsm_db::{Durability, Lsm, LsmConfig, Stats};
 
+use crate::counter;
 use crate::model::{self, Model};
 
 mod keys;
@@ -25,6 +27,8 @@ use writer::Writer;
 pub const WRITERS: usize = 6;
 /// Threads that scan all writers' keys.
 pub const SCANNERS: usize = 3;
+/// Threads that raise one counter.
+pub const COUNTERS: usize = 8;
 
 /// Memtables this small keep flushes and compactions running all the time.
 const MEMTABLE_BYTES: usize = 64 << 10;
@@ -42,6 +46,9 @@ pub struct Options {
     pub dir: PathBuf,
     /// How long the writers and scanners run. The checks at the end come on top.
     pub duration: Duration,
+    /// How often each of [`COUNTERS`] threads raises one counter, by comparing and setting it, when
+    /// the others have stopped.
+    pub increments: u64,
     /// The seed of each thread's choices. How the threads interleave is up to the machine, so the
     /// same seed does not give the same run twice.
     pub seed: u64,
@@ -65,6 +72,10 @@ pub struct Report {
     pub operations: u64,
     /// Scans, each of them checked.
     pub scans: u64,
+    /// What the counter was raised to.
+    pub count: u64,
+    /// How often somebody else had been faster on the way.
+    pub retries: u64,
     /// Entries of the store at the end, compared one by one, before and after a reopen.
     pub entries: usize,
     /// The store's own account of itself when the writers had stopped.
@@ -101,7 +112,11 @@ pub fn run(options: &Options, progress: &dyn Fn(Progress)) -> Result<Report, Str
         operations: AtomicU64::new(0),
         scans: AtomicU64::new(0),
     };
-    let expected = write_and_scan(&shared, options, progress)?;
+    let mut expected = write_and_scan(&shared, options, progress)?;
+    let count = COUNTERS as u64 * options.increments;
+    let tally = counter::Tally::default();
+    counter::raise(&shared.db, COUNTERS, options.increments, &tally)?;
+    expected.insert(counter::KEY.to_vec(), counter::encoded(count).to_vec());
     compare(&shared.db, &expected, "before the reopen")?;
     let stats = shared.db.stats();
     if let Some(error) = &stats.background_error {
@@ -115,6 +130,8 @@ pub fn run(options: &Options, progress: &dyn Fn(Progress)) -> Result<Report, Str
     Ok(Report {
         operations: shared.operations.into_inner(),
         scans: shared.scans.into_inner(),
+        count,
+        retries: tally.retries.into_inner(),
         entries: expected.len(),
         stats,
     })
@@ -209,11 +226,12 @@ mod tests {
         let options = Options {
             dir: dir.path().join("db"),
             duration: Duration::from_secs(5),
+            increments: 500,
             seed: 1,
         };
         let report = run(&options, &|_| {})?;
         assert!(report.operations > 0 && report.scans > 0, "{report:?}");
-        assert!(report.entries > 0, "{report:?}");
+        assert!(report.entries > 0 && report.count == 4000, "{report:?}");
         assert!(
             report.stats.flushes > 0 && report.stats.compactions > 0,
             "{report:?}"

@@ -353,3 +353,6 @@ fn duplicate(outcome: &Result<()>) -> Result<()> {
         Err(error) => Err(error.duplicate()),
     }
 }
+
+#[cfg(test)]
+mod tests;

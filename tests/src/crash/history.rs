@@ -72,6 +72,14 @@ impl History {
         }
     }
 
+    /// A question was answered from what the handle shows. No crash may make an answer untrue that
+    /// was asked for as durable.
+    pub fn answered(&mut self, durability: Durability) {
+        if self.unsettled || durability == Durability::Sync {
+            self.all_durable();
+        }
+    }
+
     /// The commit under way was refused, and the handle goes on: it must never be seen.
     pub fn rejected(&mut self) {
         self.open.pop();

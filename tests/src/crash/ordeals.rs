@@ -108,7 +108,8 @@ impl Arbitrary for Ordeal {
 impl Arbitrary for Step {
     fn arbitrary(g: &mut Gen) -> Self {
         match u8::arbitrary(g) % 64 {
-            0..28 => Self::Write(writes(g), durability(g)),
+            0..21 => Self::Write(writes(g), durability(g)),
+            21..28 => Self::Conditional(requirements(g), writes_or_none(g), durability(g)),
             28..31 => Self::Sync,
             31..35 => Self::Flush,
             35..37 => {
@@ -132,6 +133,11 @@ impl Arbitrary for Step {
                 writes
                     .shrink()
                     .map(move |writes| Self::Write(writes, durability)),
+            ),
+            Self::Conditional(requires, writes, durability) => Box::new(
+                (requires, writes)
+                    .shrink()
+                    .map(move |(requires, writes)| Self::Conditional(requires, writes, durability)),
             ),
             Self::Fail(trouble, after) => {
                 Box::new(after.shrink().map(move |after| Self::Fail(trouble, after)))
@@ -178,6 +184,21 @@ fn writes(g: &mut Gen) -> Vec<(u8, Option<usize>)> {
     let len = pick(g, &[1, 1, 1, 2, 5, 9]);
     let values = [Some(0), Some(30), Some(30), Some(700), None];
     (0..len).map(|_| (key(g), pick(g, &values))).collect()
+}
+
+/// Mostly met.
+fn requirements(g: &mut Gen) -> Vec<(u8, bool)> {
+    let len = pick(g, &[1, 1, 2, 4]);
+    (0..len)
+        .map(|_| (key(g), u8::arbitrary(g) % 6 > 0))
+        .collect()
+}
+
+fn writes_or_none(g: &mut Gen) -> Vec<(u8, Option<usize>)> {
+    match u8::arbitrary(g) % 5 {
+        0 => Vec::new(),
+        _ => writes(g),
+    }
 }
 
 fn pick<T: Copy>(g: &mut Gen, choices: &[T]) -> T {

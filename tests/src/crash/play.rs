@@ -7,9 +7,11 @@
 //! 2. A failed sync of the log or the manifest ends writing, and what ended stays ended.
 //! 3. Lack of room ends nothing: it neither poisons nor keeps a store from opening.
 
+mod commits;
+
 use std::sync::{Arc, Mutex};
 
-use lsm_db::{Batch, Durability, Error, Lsm};
+use lsm_db::{Durability, Lsm};
 use lsm_fs::{FileSystem, Operation, SimFs};
 use lsm_version::FileKind;
 
@@ -19,7 +21,7 @@ use super::script::{Ending, Scenario, Step, Trouble, key};
 use super::stage::{Captured, Stage, Strike, UsedIds, Watcher};
 use super::{Crash, History};
 use crate::machine::Machine;
-use crate::model::{Model, Write, contents};
+use crate::model::{Model, contents};
 use crate::stress::describe;
 
 /// Background steps in a row once a fault has struck; more than any script needs.
@@ -204,10 +206,13 @@ impl Play {
     fn step(&mut self, step: &Step) -> Result<(), String> {
         match step {
             Step::Write(writes, durability) => self.write(writes, *durability)?,
+            Step::Conditional(requires, writes, durability) => {
+                self.conditional(requires, writes, *durability)?;
+            }
             Step::LongKeys(len) => {
                 let long = |first: u8| vec![first; *len];
                 let writes = [b'a', b'z'].map(|first| (long(first), Some(self.value(0, 8))));
-                self.commit(writes.to_vec(), Durability::Sync)?;
+                self.commit(&[], writes.to_vec(), Durability::Sync)?;
             }
             Step::Sync => self.makes_durable(Lsm::sync)?,
             Step::Flush => self.makes_durable(Lsm::flush)?,
@@ -265,61 +270,6 @@ impl Play {
             read(&self.book).history.all_durable();
         }
         Ok(())
-    }
-
-    fn write(&mut self, writes: &[(u8, Option<usize>)], sync: Durability) -> Result<(), String> {
-        let writes = writes.iter().map(|(number, len)| {
-            let value = len.map(|len| self.value(*number, len));
-            (key(*number), value)
-        });
-        let writes = writes.collect();
-        self.commit(writes, sync)
-    }
-
-    fn value(&self, number: u8, len: usize) -> Vec<u8> {
-        let mut value = format!("{} of {number} ", self.commits).into_bytes();
-        value.resize(value.len().max(len), b'.');
-        value
-    }
-
-    fn commit(&mut self, writes: Vec<Write>, durability: Durability) -> Result<(), String> {
-        self.commits += 1;
-        let logged = read(&self.book).config.wal_enabled();
-        let durability = if logged {
-            durability
-        } else {
-            Durability::Buffered
-        };
-        let was_poisoned = self.is_poisoned()?;
-        let mut batch = Batch::new();
-        for (key, value) in &writes {
-            match value {
-                Some(value) => batch.put(key, value),
-                None => batch.delete(key),
-            }
-        }
-        if writes.is_empty() {
-            // No commit: its acknowledgement says nothing about those before it.
-            return self
-                .forgive(self.db()?.write_with(batch, durability))
-                .map(drop);
-        }
-        read(&self.book).history.begin(&writes);
-        let result = self.db()?.write_with(batch, durability);
-        let is_poisoned = self.is_poisoned()?;
-        let mut book = read(&self.book);
-        match &result {
-            Ok(()) if was_poisoned => return Err("a poisoned handle takes writes".to_owned()),
-            Ok(()) => book.history.acknowledged(durability),
-            Err(Error::Poisoned { .. }) if was_poisoned => book.history.rejected(),
-            Err(error) if was_poisoned => {
-                return Err(format!("poisoned, but: {}", describe(error)));
-            }
-            Err(_) if is_poisoned => book.history.left_open(),
-            Err(_) => book.history.rejected(),
-        }
-        drop(book);
-        self.forgive(result).map(drop)
     }
 
     /// What must hold after every step, and between any two operations of the file system.

@@ -7,6 +7,7 @@ use lsm_db::LsmConfig;
 use super::{Ending, Scenario, Step};
 
 mod compactions;
+mod conditions;
 mod restarts;
 
 /// All of them.
@@ -15,6 +16,7 @@ pub fn all() -> Vec<Scenario> {
         writes(),
         memtables(),
         compactions::compactions(),
+        conditions::conditions(),
         manifests(),
         restarts::restarts(),
         restarts::failures(),

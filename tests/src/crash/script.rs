@@ -31,6 +31,9 @@ pub enum Step {
     /// A batch of puts (of so many bytes) and deletes. `Sync` is read as `Buffered` where there is
     /// no log.
     Write(Vec<(u8, Option<usize>)>, Durability),
+    /// As `Write`, if each of these keys has the value that it has then (true), or another (false):
+    /// then nothing is written. Without puts and deletes it is a check.
+    Conditional(Vec<(u8, bool)>, Vec<(u8, Option<usize>)>, Durability),
     /// A put of a value of 8 bytes with two keys of so many bytes in one batch.
     LongKeys(usize),
     /// `sync()`.

@@ -91,7 +91,29 @@ impl<'a, W: World> Living<'a, W> {
                     .iter()
                     .map(|(key, len)| (key.clone(), len.map(value)))
                     .collect();
-                self.write(writes, *durability)?;
+                self.write(&[], writes, *durability)?;
+            }
+            Deed::Conditional(requires, writes, durability) => {
+                let requires: Vec<Write> = requires
+                    .iter()
+                    .map(|(key, is_met)| (key.clone(), self.expectation(key, *is_met)))
+                    .collect();
+                let writes = writes
+                    .iter()
+                    .map(|(key, len)| (key.clone(), len.map(value)))
+                    .collect();
+                self.write(&requires, writes, *durability)?;
+            }
+            Deed::CompareAndSet(key, is_met, len) => {
+                let (expected, new) = (self.expectation(key, *is_met), len.map(value));
+                let db = self.db()?;
+                let did = db.compare_and_set(key, expected.as_deref(), new.as_deref())?;
+                self.tried(did, *is_met, (key.clone(), new))?;
+            }
+            Deed::PutIfAbsent(key, len) => {
+                let is_absent = !self.model.contains_key(key);
+                let did = self.db()?.put_if_absent(key, value(*len))?;
+                self.tried(did, is_absent, (key.clone(), Some(value(*len))))?;
             }
             Deed::Sync => {
                 self.db()?.sync()?;
@@ -144,9 +166,49 @@ impl<'a, W: World> Living<'a, W> {
         Ok(())
     }
 
+    /// What is required of a key: the value that it has, or another.
+    fn expectation(&self, key: &[u8], is_met: bool) -> Option<Vec<u8>> {
+        match self.model.get(key).cloned() {
+            now if is_met => now,
+            Some(now) if now.is_empty() => None,
+            Some(mut now) => now.pop().map(|_| now),
+            None => Some(Vec::new()),
+        }
+    }
+
+    /// Whether a conditional write of one key happened, and whether it should have.
+    fn tried(&mut self, did: bool, is_met: bool, write: Write) -> Outcome {
+        if did != is_met {
+            return Err(format!("answered {did}").into());
+        }
+        let writes = if did { vec![write] } else { Vec::new() };
+        self.committed(writes, self.setup.durability);
+        self.answered(self.setup.durability);
+        Ok(())
+    }
+
+    /// An answer that depends on what was written is as durable as it was asked for.
+    fn answered(&mut self, durability: Durability) {
+        if durability == Durability::Sync && self.setup.wal {
+            self.all_durable();
+        }
+    }
+
     /// A batch; without a log one that asks for durability is refused.
-    fn write(&mut self, writes: Vec<Write>, durability: Option<Durability>) -> Outcome {
+    fn write(
+        &mut self,
+        requires: &[Write],
+        writes: Vec<Write>,
+        durability: Option<Durability>,
+    ) -> Outcome {
+        let mut unmet = requires
+            .iter()
+            .filter(|(key, expected)| self.model.get(key) != expected.as_ref());
+        let unmet = unmet.next().map(|(key, _)| key);
         let mut batch = Batch::new();
+        for (key, expected) in requires {
+            batch.require(key, expected.as_deref());
+        }
         for (key, value) in &writes {
             match value {
                 Some(value) => batch.put(key, value),
@@ -159,8 +221,15 @@ impl<'a, W: World> Living<'a, W> {
         };
         let durability = durability.unwrap_or(self.setup.durability);
         match result {
+            Ok(()) if unmet.is_some() => return Err(format!("{unmet:?} is unmet").into()),
             Ok(()) if self.setup.wal || durability == Durability::Buffered => {
                 self.committed(writes, durability);
+                if !requires.is_empty() {
+                    self.answered(durability);
+                }
+            }
+            Err(Error::ConditionFailed { key, .. }) if unmet == Some(&key) => {
+                self.answered(durability);
             }
             Err(Error::InvalidInput { .. })
                 if !self.setup.wal && durability == Durability::Sync => {}

@@ -47,6 +47,7 @@ impl Writer {
                 self.model.remove(&key);
                 Ok(())
             }
+            19..=24 => self.compare_and_set(db),
             _ => {
                 let key = self.any_key();
                 let value = single_value(&key, &mut self.random);
@@ -91,6 +92,23 @@ impl Writer {
         db.write_with(batch, durability)
             .map_err(|error| describe(&error))?;
         crate::model::apply(&mut self.model, &writes);
+        Ok(())
+    }
+
+    /// Nobody else writes the key: it has the value of the model, and no other.
+    fn compare_and_set(&mut self, db: &Lsm) -> Result<(), String> {
+        let key = self.any_key();
+        let now = self.model.get(&key).cloned();
+        let new = single_value(&key, &mut self.random);
+        let wrong = now.is_none().then_some(&b"other"[..]);
+        for (expected, is_met) in [(wrong, false), (now.as_deref(), true)] {
+            let did = db.compare_and_set(&key, expected, Some(&new));
+            if did.map_err(|error| describe(&error))? != is_met {
+                let key = key.escape_ascii();
+                return Err(format!("writer {}: {key}: not {is_met}", self.number));
+            }
+        }
+        self.model.insert(key, new);
         Ok(())
     }
 

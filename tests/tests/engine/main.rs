@@ -11,6 +11,8 @@
 #[cfg(test)]
 mod compaction;
 #[cfg(test)]
+mod conditions;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod cursors;

@@ -8,6 +8,9 @@ use lsm_tests::stress::{self, Options};
 use super::scratch::Scratch;
 use crate::StressArgs;
 
+/// Of the counter, by each of its threads.
+const INCREMENTS: u64 = 10_000;
+
 /// Runs writers and scanners for the time given, then prints what they did.
 ///
 /// # Errors
@@ -18,6 +21,7 @@ pub(crate) fn stress(args: &StressArgs) -> Result<(), String> {
     let options = Options {
         dir: scratch.database().to_path_buf(),
         duration: Duration::from_secs(args.seconds),
+        increments: INCREMENTS,
         seed: args.seed,
     };
     println!(
@@ -44,6 +48,12 @@ pub(crate) fn stress(args: &StressArgs) -> Result<(), String> {
     println!(
         "{} operations and {} scans, all right; {} entries compared, twice",
         report.operations, report.scans, report.entries
+    );
+    println!(
+        "{} threads counted to {}, {} times too late",
+        stress::COUNTERS,
+        report.count,
+        report.retries
     );
     println!("{}", report.stats);
     Ok(())

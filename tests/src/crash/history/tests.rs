@@ -69,3 +69,14 @@ fn what_a_settled_restart_has_shown_stays_and_what_an_unsettled_one_has_shown_ma
     assert!(unsettled.explain(&state(&[1]), CUT).is_err());
     assert_eq!(unsettled.explain(&state(&[1, 2]), CUT), Ok(()));
 }
+
+#[test]
+fn an_answer_that_was_asked_for_as_sync_makes_what_it_saw_durable() {
+    use Durability::{Buffered, Sync};
+    let mut history = history(&[(1, Buffered), (2, Buffered)]);
+    history.answered(Buffered);
+    assert_eq!(history.explain(&state(&[1]), CUT), Ok(()));
+    history.answered(Sync);
+    assert!(history.explain(&state(&[1]), CUT).is_err());
+    assert_eq!(history.explain(&state(&[1, 2]), CUT), Ok(()));
+}
