@@ -41,7 +41,7 @@ impl Play {
         let now = read(&self.book).history.visible().get(&key).cloned();
         let expected = match now {
             now if is_met => now,
-            Some(mut other) if number % 2 == 0 => {
+            Some(mut other) if number.is_multiple_of(2) => {
                 other.push(b'!');
                 Some(other)
             }
