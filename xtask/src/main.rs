@@ -1,9 +1,9 @@
 //! The project's own commands, run as `cargo xtask <command>`.
 //!
 //! `tidy` checks what the compiler does not, `ci` runs the whole gate, `model` explores the small
-//! concurrent parts; `stress`, `crash` and `load` run the engine for longer than a test may.
-//! Contributors and CI call this program; no crate depends on it, and it never changes a source
-//! file.
+//! concurrent parts, `mutants` breaks the rules of the engine one by one and sees whether a test
+//! fails; `stress`, `crash` and `load` run the engine for longer than a test may. Contributors and
+//! CI call this program; no crate depends on it, and it never changes a source file.
 
 #![forbid(unsafe_code)]
 #![expect(
@@ -23,6 +23,7 @@ use clap::{Args, Parser, Subcommand};
 mod ci;
 mod engine;
 mod model;
+mod mutants;
 mod text;
 mod tidy;
 mod workspace;
@@ -43,6 +44,8 @@ enum Command {
     Ci(CiArgs),
     /// Explores the interleavings of the concurrent kernels further than the tests do (release build)
     Model(ModelArgs),
+    /// Breaks one rule of the engine after another, and sees whether the tests find it
+    Mutants(MutantsArgs),
     /// Writers and scanners side by side, checked against exact models (release build)
     Stress(StressArgs),
     /// Crashes and faults at every operation of the file system, checked against what was promised (release build)
@@ -65,6 +68,22 @@ struct ModelArgs {
     /// How often a thread may be interrupted in one interleaving
     #[arg(long, default_value_t = 4)]
     preemptions: u8,
+}
+
+#[derive(Args)]
+struct MutantsArgs {
+    /// Only these mutants: names of files in tests/mutants, without `.patch`
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Only these suites, instead of those that each patch names
+    #[arg(long, value_name = "NAME")]
+    suite: Vec<String>,
+    /// Takes it for granted that the suites pass without a patch
+    #[arg(long)]
+    no_baseline: bool,
+    /// Runs every suite to its end, to name all tests that fail, instead of stopping at the first
+    #[arg(long)]
+    thorough: bool,
 }
 
 #[derive(Args)]
@@ -112,6 +131,7 @@ fn main() -> ExitCode {
         }
         Command::Ci(args) => ci::run(&args.steps),
         Command::Model(args) => model::run(&args),
+        Command::Mutants(args) => mutants::run(&args),
         Command::Stress(args) => engine::stress(&args),
         Command::Crash(args) => engine::crash(&args),
         Command::Load(args) => engine::load(&args),
