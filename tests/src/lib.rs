@@ -25,4 +25,4 @@ pub mod stress;
 pub mod walk;
 
 /// What a test returns, so that it can use `?`.
-pub type TestResult = Result<(), Box<dyn std::error::Error>>;
+pub type TestResult<T = ()> = Result<T, Box<dyn std::error::Error>>;

@@ -21,6 +21,7 @@ use lsm_wal::{FrameBuffer, GroupPacer, KIND_DATA, Lead, Log};
 
 use crate::condition::{Rejections, judge};
 use crate::engine::Engine;
+use crate::filter::MemtableFilter;
 use crate::sync::locked;
 use crate::view::LoggedMemtable;
 use crate::{Batch, Durability, Error, Result};
@@ -303,7 +304,9 @@ impl Engine {
         if state.active.memtable.is_empty() {
             return;
         }
-        let next = Arc::new(LoggedMemtable::new(state.active.ordinal + 1, &self.reaper));
+        let filter = MemtableFilter::new(&self.run_context.filters, self.memtable_capacity_bytes());
+        let ordinal = state.active.ordinal + 1;
+        let next = Arc::new(LoggedMemtable::new(ordinal, filter, &self.reaper));
         self.change_view(|view| {
             view.sealed.insert(0, Arc::clone(&view.active));
             view.active = Arc::clone(&next);
@@ -342,7 +345,7 @@ pub(crate) fn insert(
     for entry in Entries::new(payload) {
         let (key, entry) = entry?;
         let (key, value) = (share(key), entry.value().map(&mut share));
-        logged.memtable.insert(seqno, key, value);
+        logged.insert(seqno, key, value);
     }
     Ok(sliced_bytes)
 }

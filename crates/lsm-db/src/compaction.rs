@@ -16,7 +16,7 @@ use lsm_version::{RunId, RunMeta, Version, VersionEdit, run_file_name};
 use crate::attempts::Attempts;
 use crate::engine::Engine;
 use crate::run_writer::RunOutput;
-use crate::source::Source;
+use crate::source::{Caching, Source};
 use crate::sync::locked;
 use crate::view::Tree;
 use crate::{Error, Result, lane};
@@ -170,6 +170,7 @@ impl Engine {
         let tree = Arc::clone(&self.view().tree);
         let mut sink = RunSink {
             engine: self,
+            is_deepest: usize::from(job.output_level) + 1 >= self.picker_options.level_count,
             current: None,
             created: Vec::new(),
         };
@@ -254,7 +255,7 @@ fn job_sources(job: &Job, tree: &Tree) -> Result<Vec<Source>> {
                 .iter()
                 .map(|(level, meta)| find(*level, meta))
                 .collect();
-            runs.map(Source::level)
+            runs.map(|runs| Source::level(runs, Caching::Bypass))
         })
         .collect()
 }
@@ -262,6 +263,7 @@ fn job_sources(job: &Job, tree: &Tree) -> Result<Vec<Source>> {
 /// Where a merge's entries go: runs, one after another.
 struct RunSink<'e> {
     engine: &'e Engine,
+    is_deepest: bool,
     current: Option<RunOutput>,
     created: Vec<RunId>,
 }
@@ -274,7 +276,7 @@ impl Sink for RunSink<'_> {
         let output = match &mut self.current {
             Some(output) => output,
             empty => {
-                let output = RunOutput::create(self.engine)?;
+                let output = RunOutput::create(self.engine, self.is_deepest)?;
                 self.created.push(output.id());
                 empty.insert(output)
             }

@@ -13,10 +13,12 @@ pub const DEFAULT_MEMTABLE_CAPACITY: usize = 32 << 20;
 /// Runs in level 0 that start a compaction, unless configured.
 pub const DEFAULT_COMPACTION_TRIGGER: usize = 4;
 
-/// Bytes of the block cache, unless configured. There is no cache yet.
+/// Bytes of the block cache, unless configured.
 pub const DEFAULT_BLOCK_CACHE_CAPACITY: usize = 64 << 20;
 
 const DEFAULT_LEVEL_FANOUT: u64 = 10;
+const DEFAULT_FILTER_BITS: u32 = 10;
+const DEFAULT_OPEN_FILES_MAX: usize = 512;
 const RUN_BYTES_TARGET_MIN: u64 = 64 << 10;
 const RUN_BYTES_TARGET_MAX: u64 = 64 << 20;
 const LEVEL_COUNT: usize = 7;
@@ -57,6 +59,8 @@ pub struct LsmConfig {
     wal: bool,
     run_bytes_target: Option<u64>,
     level_fanout: u64,
+    filter_bits_per_key: u32,
+    open_files_max: usize,
     file_system: Option<Arc<dyn FileSystem>>,
     scheduler: Option<Scheduler>,
 }
@@ -73,6 +77,8 @@ impl LsmConfig {
             wal: true,
             run_bytes_target: None,
             level_fanout: DEFAULT_LEVEL_FANOUT,
+            filter_bits_per_key: DEFAULT_FILTER_BITS,
+            open_files_max: DEFAULT_OPEN_FILES_MAX,
             file_system: None,
             scheduler: None,
         }
@@ -106,7 +112,11 @@ impl LsmConfig {
         self.compaction_trigger_runs
     }
 
-    /// Bytes of the block cache. Kept, and without effect until there is a cache.
+    /// Bytes of memory for what is read from runs: blocks, and the runs' indexes and filters.
+    ///
+    /// 0 switches the cache of blocks off. Indexes and filters stay loaded within half of this, or
+    /// within 8 MiB if that is more; those that were not used for longest go first. A block of 4
+    /// KiB has about 36 bytes of index, and a key one to two bytes of filter.
     #[must_use]
     pub fn block_cache_capacity(mut self, bytes: usize) -> Self {
         self.block_cache_capacity_bytes = bytes;
@@ -159,6 +169,40 @@ impl LsmConfig {
     pub fn level_fanout(mut self, times: u64) -> Self {
         self.level_fanout = times.max(2);
         self
+    }
+
+    /// The bits of memory and disk that filters may take per key; by default 10, and 0 for none. A
+    /// filter lets a read skip a run that surely lacks the key.
+    ///
+    /// Runs above the deepest level, a small part of all, get filters of 18 bits (one run in 65,000
+    /// is read in vain). The deepest level gets those too from 18 on, from 9 on filters of 9 bits
+    /// (one in 256), and none below that. It counts for runs written from now on. Without the Cargo
+    /// feature `bloom` it is kept, and there are no filters.
+    #[must_use]
+    pub fn filter_bits(mut self, bits_per_key: u32) -> Self {
+        self.filter_bits_per_key = bits_per_key;
+        self
+    }
+
+    /// See [`filter_bits`](Self::filter_bits).
+    #[must_use]
+    pub fn filter_bits_per_key(&self) -> u32 {
+        self.filter_bits_per_key
+    }
+
+    /// How many run files may be kept open between reads; by default 512. Those that were not read
+    /// for longest are closed, and opened again when they are. When the process, or the system, has
+    /// too many files open all the same, the store keeps fewer, and goes on.
+    #[must_use]
+    pub fn max_open_files(mut self, files: usize) -> Self {
+        self.open_files_max = files;
+        self
+    }
+
+    /// See [`max_open_files`](Self::max_open_files).
+    #[must_use]
+    pub fn open_files_max(&self) -> usize {
+        self.open_files_max
     }
 
     /// Where the store lives; by default the operating system's files. A simulated one of
@@ -226,6 +270,8 @@ impl PartialEq for LsmConfig {
             && self.wal == other.wal
             && self.run_bytes_target == other.run_bytes_target
             && self.level_fanout == other.level_fanout
+            && self.filter_bits_per_key == other.filter_bits_per_key
+            && self.open_files_max == other.open_files_max
             && self.scheduler == other.scheduler
     }
 }
@@ -245,6 +291,8 @@ impl fmt::Debug for LsmConfig {
             .field("wal", &self.wal)
             .field("run_bytes_target", &self.run_bytes_target)
             .field("level_fanout", &self.level_fanout)
+            .field("filter_bits_per_key", &self.filter_bits_per_key)
+            .field("open_files_max", &self.open_files_max)
             .field("file_system", &self.file_system)
             .field("scheduler", &self.scheduler)
             .finish()

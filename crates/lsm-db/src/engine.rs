@@ -6,7 +6,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use lsm_compact::{Claims, PickerOptions, PressureOptions, debt_bytes, l0_backlog_runs};
@@ -59,7 +59,6 @@ pub(crate) struct Engine {
     pub(crate) publication: Publication<ReadView>,
     /// The views that readers hold beyond a call.
     pub(crate) held_views: Arc<HeldViews>,
-    pub(crate) closing: AtomicBool,
     /// Log segments below this one hold nothing that is not in a run.
     pub(crate) log_retired_below: AtomicU64,
     /// Notified whenever a task of a lane ends, well or badly.
@@ -116,7 +115,6 @@ impl Engine {
             set_aside: SetAside::default(),
             manuals: Manuals::default(),
             publication: Publication::new(parts.view, parts.visible),
-            closing: AtomicBool::new(false),
             log_retired_below: AtomicU64::new(0),
             progress: Signal::new(),
             debt: Mutex::new(Debt::default()),
@@ -156,7 +154,7 @@ impl Engine {
     }
 
     pub(crate) fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
+        self.run_context.closing.load(Ordering::Acquire)
     }
 
     /// Makes an edit durable. Call with the manifest's lock, and publish before letting go of it.
@@ -194,7 +192,7 @@ impl Engine {
     /// Gives up runs that no edit names: none was tried, or it surely did not happen. (If its fate
     /// is unknown the reaper knows, and keeps them.)
     pub(crate) fn discard_runs(&self, ids: &[u64]) {
-        let paths = ids.iter().map(|id| self.run_context.run_path(*id));
+        let paths = ids.iter().flat_map(|id| self.run_context.paths_of(*id));
         self.reaper.post(paths.collect());
     }
 

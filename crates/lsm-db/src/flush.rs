@@ -133,7 +133,7 @@ impl Engine {
 
     /// Writes the newest version of each key; the run and its name are durable on return.
     fn write_memtable(&self, logged: &Arc<LoggedMemtable>) -> Result<Arc<RunMeta>> {
-        let mut output = RunOutput::create(self)?;
+        let mut output = RunOutput::create(self, false)?;
         let written = self
             .write_entries(logged, &mut output)
             .and_then(|()| output.finish())

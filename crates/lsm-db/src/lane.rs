@@ -8,5 +8,8 @@ pub(crate) const COMPACT: usize = 1;
 pub(crate) const FREE: usize = 2;
 /// Unlinks. Behind the others, so that what they leave at shutdown is still unlinked.
 pub(crate) const REAP: usize = 3;
+/// Makes filters that are missing.
+#[cfg(feature = "bloom")]
+pub(crate) const FILTER: usize = 4;
 /// How many there are.
-pub(crate) const COUNT: usize = 4;
+pub(crate) const COUNT: usize = if cfg!(feature = "bloom") { 5 } else { 4 };

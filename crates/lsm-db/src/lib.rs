@@ -3,6 +3,7 @@
 
 mod attempts;
 mod batch;
+mod block_cache;
 mod commit;
 mod compaction;
 mod condition;
@@ -10,6 +11,7 @@ mod config;
 mod cursor;
 mod engine;
 mod error;
+mod filter;
 mod flush;
 pub mod format;
 mod health;

@@ -258,7 +258,8 @@ impl Lsm {
         } else {
             self.flush()
         };
-        self.engine.closing.store(true, Ordering::Release);
+        let closing = &self.engine.run_context.closing;
+        closing.store(true, Ordering::Release);
         self.engine.pool.shutdown();
         flushed.and(self.engine.mark_clean())
     }

@@ -64,7 +64,12 @@ impl Reaper {
 
     /// Drops `value` in the background. Never waits behind an unlink.
     pub(crate) fn drop_later(&self, value: impl Send + 'static) {
-        self.shared.pool.submit(lane::FREE, move || drop(value));
+        self.free(move || drop(value));
+    }
+
+    /// Has `work`, which gives memory back, done in the background.
+    pub(crate) fn free(&self, work: impl FnOnce() + Send + 'static) {
+        self.shared.pool.submit(lane::FREE, work);
     }
 
     pub(crate) fn unlinked_count(&self) -> u64 {

@@ -7,19 +7,22 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use lsm_cache::SlotPool;
 use lsm_format::RunFile;
-use lsm_fs::{EntryKind, FileLock, FileSystem};
+use lsm_fs::{EntryKind, FileLock, FileSystem, ReliefFs};
 use lsm_scheduler::Pool;
 use lsm_version::{
     Ceilings, FileKind, Identity, LOCK_FILE_NAME, Manifest, RunMeta, UnresolvedRun, run_file_name,
 };
 use lsm_wal::LogOptions;
 
+use crate::block_cache::BlockCache;
 use crate::commit::Committer;
 use crate::engine::{Engine, Parts};
+use crate::filter::{Filters, MemtableFilter};
 use crate::health::Health;
 use crate::reaper::Reaper;
 use crate::replay::Replay;
@@ -37,6 +40,7 @@ struct Listing {
     has_manifest: bool,
     legacy_log: Option<PathBuf>,
     runs: Vec<(u64, PathBuf)>,
+    sidecars: Vec<(u64, PathBuf)>,
     /// Temporary ones too.
     segments: Vec<(u64, PathBuf)>,
     temporaries: Vec<PathBuf>,
@@ -44,7 +48,10 @@ struct Listing {
 
 /// Opens the store in `directory`.
 pub(crate) fn open(directory: &Path, config: LsmConfig) -> Result<Arc<Engine>> {
-    let file_system = config.chosen_file_system();
+    let files = SlotPool::new(config.open_files_max() as u64);
+    let relief = files.clone();
+    let file_system = ReliefFs::new(config.chosen_file_system(), move || relief.shrink());
+    let file_system: Arc<dyn FileSystem> = Arc::new(file_system);
     prepare_directory(&*file_system, directory)?;
     let lock_path = directory.join(LOCK_FILE_NAME);
     let lock: Arc<dyn FileLock> = match file_system.lock(&lock_path) {
@@ -67,15 +74,14 @@ pub(crate) fn open(directory: &Path, config: LsmConfig) -> Result<Arc<Engine>> {
         .chosen_scheduler()
         .pool("lsm", lane::COUNT)
         .map_err(|source| Error::io("start the workers of", directory, source))?;
-    let built = build(
-        directory,
-        config,
-        &file_system,
+    let ground = Ground {
+        directory: directory.to_path_buf(),
+        file_system,
+        files,
         lock,
-        &pool,
-        manifest,
-        listing,
-    );
+        pool: pool.clone(),
+    };
+    let built = build(ground, config, manifest, listing);
     match built {
         Ok(engine) => {
             engine.begin();
@@ -130,7 +136,10 @@ fn list(file_system: &dyn FileSystem, directory: &Path) -> Result<Listing> {
                 listing.segments.push((id, path.clone()));
                 listing.temporaries.push(path);
             }
-            FileKind::RunTemp(_) | FileKind::ManifestTemp => listing.temporaries.push(path),
+            FileKind::RunSidecar(id) => listing.sidecars.push((id, path)),
+            FileKind::RunTemp(_) | FileKind::RunSidecarTemp(_) | FileKind::ManifestTemp => {
+                listing.temporaries.push(path);
+            }
             _ => {}
         }
     }
@@ -248,43 +257,72 @@ fn check_run_file(file_system: &dyn FileSystem, path: &Path, expected_len: u64) 
     }
 }
 
-fn build(
-    directory: &Path,
-    config: LsmConfig,
-    file_system: &Arc<dyn FileSystem>,
+/// Where a store stands.
+struct Ground {
+    directory: PathBuf,
+    file_system: Arc<dyn FileSystem>,
+    /// Runs that are kept open.
+    files: SlotPool,
     lock: Arc<dyn FileLock>,
-    pool: &Pool,
+    pool: Pool,
+}
+
+fn build(
+    ground: Ground,
+    config: LsmConfig,
     manifest: Manifest,
     listing: Listing,
 ) -> Result<Arc<Engine>> {
+    let Ground {
+        directory,
+        file_system,
+        files,
+        lock,
+        pool,
+    } = ground;
     let state = manifest.state().clone();
     let version = &state.version;
     listing.refuse_unknown_ids(state.ceilings)?;
     for (_, run) in version.runs() {
         let path = directory.join(run_file_name(run.id));
-        check_run_file(&**file_system, &path, run.file_len)?;
+        check_run_file(&*file_system, &path, run.file_len)?;
     }
     let health = Arc::new(Health::default());
     let reaper = Reaper::new(
-        Arc::clone(file_system),
+        Arc::clone(&file_system),
         Arc::clone(&lock),
         Arc::clone(&health),
         pool.clone(),
     );
     let capacity_bytes = config.memtable_capacity_bytes() as u64;
     let log_options = LogOptions {
-        fs: Arc::clone(file_system),
-        dir: directory.to_path_buf(),
+        fs: Arc::clone(&file_system),
+        dir: directory.clone(),
         database_id: manifest.identity().database_id,
         segment_bytes_max: capacity_bytes.max(SEGMENT_BYTES_MIN),
     };
     let (flushed, ceiling) = (state.flushed_seqno, state.ceilings.seqno);
-    let mut replay = Replay::new(flushed, ceiling, capacity_bytes, &reaper);
+    let cache_bytes = config.block_cache_capacity_bytes() as u64;
+    let run_context = Arc::new(RunContext {
+        file_system: Arc::clone(&file_system),
+        directory: directory.clone(),
+        reaper: reaper.clone(),
+        filters: Filters::new(manifest.identity().hash_seed, &config, &pool, &health),
+        files,
+        parts: SlotPool::new(BlockCache::parts_bytes_max(cache_bytes)),
+        blocks: BlockCache::new(cache_bytes),
+        settled: AtomicBool::new(false),
+        closing: AtomicBool::new(false),
+    });
+    let mut replay = Replay::new(flushed, ceiling, capacity_bytes, &run_context);
     let log = lsm_wal::recover(&log_options, &state.log, &mut |record| replay.take(&record))?;
     let (sealed, visible) = replay.finish(&log);
 
     let named = |id: u64| version.runs().any(|(_, run)| run.id == id);
-    let leftovers = listing.runs.into_iter().filter(|(id, _)| !named(*id));
+    let known = |id: u64| id < state.ceilings.run_id;
+    let sidecars = listing.sidecars.into_iter().filter(|(id, _)| known(*id));
+    let leftovers = listing.runs.into_iter().chain(sidecars);
+    let leftovers = leftovers.filter(|(id, _)| !named(*id));
     let leftovers: Vec<PathBuf> = leftovers.map(|(_, path)| path).collect();
     let log_is_clean = log.chain.is_empty() || (log.clean && !log.needs_rewrite());
     let believed = manifest.is_durable() || (manifest.was_clean() && log_is_clean);
@@ -293,17 +331,13 @@ fn build(
         || !listing.temporaries.is_empty()
         || !log.obsolete.is_empty();
 
-    let run_context = Arc::new(RunContext {
-        file_system: Arc::clone(file_system),
-        directory: directory.to_path_buf(),
-        reaper: reaper.clone(),
-        blocks_read: AtomicU64::new(0),
-    });
     let make = |meta: &Arc<RunMeta>| Run::new(Arc::clone(meta), &run_context);
     let tree = Arc::new(Tree::new(Arc::clone(version), None, make));
     let replayed_ordinal = sealed.first().map_or(0, |logged| logged.ordinal);
-    let active = Arc::new(LoggedMemtable::new(replayed_ordinal + 1, &reaper));
+    let filter = MemtableFilter::new(&run_context.filters, capacity_bytes);
+    let active = Arc::new(LoggedMemtable::new(replayed_ordinal + 1, filter, &reaper));
     let log_end = log.end;
+    run_context.settled.store(!is_owed, Ordering::Release);
     let owed = is_owed.then(|| Owed {
         replayed: sealed.first().cloned(),
         log,
@@ -313,9 +347,9 @@ fn build(
         rewritten: None,
     });
     Ok(Engine::new(Parts {
-        directory: directory.to_path_buf(),
-        file_system: Arc::clone(file_system),
-        pool: pool.clone(),
+        directory,
+        file_system,
+        pool,
         health,
         reaper,
         run_context,

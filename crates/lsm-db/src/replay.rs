@@ -5,7 +5,8 @@ use std::sync::Arc;
 use lsm_wal::{Record, RecoveredLog};
 
 use crate::commit::insert;
-use crate::reaper::Reaper;
+use crate::filter::MemtableFilter;
+use crate::run::RunContext;
 use crate::view::LoggedMemtable;
 use crate::{Error, Result};
 
@@ -20,7 +21,7 @@ pub(crate) struct Replay {
     segment: Option<u64>,
     memtables: Vec<LoggedMemtable>,
     seqno_ceiling: u64,
-    reaper: Reaper,
+    context: Arc<RunContext>,
 }
 
 impl Replay {
@@ -30,13 +31,13 @@ impl Replay {
         flushed_seqno: u64,
         seqno_ceiling: u64,
         capacity_bytes: u64,
-        reaper: &Reaper,
+        context: &Arc<RunContext>,
     ) -> Self {
         Self {
             flushed_seqno,
             seqno_ceiling,
             capacity_bytes: capacity_bytes.max(REPLAY_BYTES_MIN),
-            reaper: reaper.clone(),
+            context: Arc::clone(context),
             last_seqno: flushed_seqno,
             segment: None,
             memtables: Vec::new(),
@@ -65,8 +66,9 @@ impl Replay {
             .is_none_or(|last| new_segment && full(last))
         {
             let ordinal = self.memtables.len() as u64 + 1;
+            let filter = MemtableFilter::new(&self.context.filters, self.capacity_bytes);
             self.memtables
-                .push(LoggedMemtable::new(ordinal, &self.reaper));
+                .push(LoggedMemtable::new(ordinal, filter, &self.context.reaper));
         }
         if let Some(logged) = self.memtables.last() {
             insert(logged, record.seqno, &record.payload, &record.payload)?;

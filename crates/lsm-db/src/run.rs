@@ -1,23 +1,26 @@
-//! A run that a version names: its file, opened when first read, and its index, loaded when first
-//! needed.
+//! A run that a version names: its file, its index and its filter, each opened or loaded when first
+//! needed, and let go when others need the room more.
 //!
 //! Readers hold a run through their view. When the last of them lets go of a run that no version
 //! names any more, the file goes to the reaper.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use lsm_cache::{Slot, SlotPool};
 use lsm_format::{Block, Index, ReadAt, ReadError, RunFile};
 use lsm_fs::{File, FileSystem};
-use lsm_version::{RunMeta, run_file_name};
+use lsm_version::{RunMeta, run_file_name, run_sidecar_file_name};
 
+use crate::block_cache::BlockCache;
+use crate::filter::{Filters, Probe, RunFilter};
 use crate::reaper::Reaper;
 use crate::{Error, Result};
 
 /// A file of the seam, as the run codec reads it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct SeamFile(Arc<dyn File>);
 
 impl SeamFile {
@@ -38,28 +41,50 @@ pub(crate) struct RunContext {
     pub(crate) file_system: Arc<dyn FileSystem>,
     pub(crate) directory: PathBuf,
     pub(crate) reaper: Reaper,
-    pub(crate) blocks_read: AtomicU64,
+    pub(crate) filters: Filters,
+    /// Runs that are open, as many as may be.
+    pub(crate) files: SlotPool,
+    /// Indexes and filters that are loaded, by bytes.
+    pub(crate) parts: SlotPool,
+    pub(crate) blocks: BlockCache,
+    /// What the open owed the disk is paid.
+    pub(crate) settled: AtomicBool,
+    pub(crate) closing: AtomicBool,
 }
 
 impl RunContext {
     pub(crate) fn run_path(&self, id: u64) -> PathBuf {
         self.directory.join(run_file_name(id))
     }
+
+    pub(crate) fn sidecar_path(&self, id: u64) -> PathBuf {
+        self.directory.join(run_sidecar_file_name(id))
+    }
+
+    /// All that a run's id stands for in the directory.
+    pub(crate) fn paths_of(&self, id: u64) -> [PathBuf; 2] {
+        [self.run_path(id), self.sidecar_path(id)]
+    }
+
+    /// Indexes and filters take their room from the blocks.
+    pub(crate) fn parts_changed(&self) {
+        self.blocks.leave_room_for(self.parts.used());
+    }
 }
 
+/// A run: the file that a version names, its parts loaded as they are needed, and as long as there
+/// is room for them.
 #[derive(Debug)]
 pub(crate) struct Run {
     meta: Arc<RunMeta>,
     path: PathBuf,
     context: Arc<RunContext>,
-    opened: OnceLock<Opened>,
-    obsolete: AtomicBool,
-}
-
-#[derive(Debug)]
-struct Opened {
-    file: RunFile<SeamFile>,
-    index: Arc<Index>,
+    file: Slot<RunFile<SeamFile>>,
+    index: Slot<Arc<Index>>,
+    filter: RunFilter,
+    /// Known since the index was first loaded.
+    block_count: AtomicUsize,
+    retired: AtomicBool,
 }
 
 impl Run {
@@ -67,9 +92,12 @@ impl Run {
         Arc::new(Self {
             path: context.run_path(meta.id),
             meta,
+            file: Slot::new(&context.files),
+            index: Slot::new(&context.parts),
+            filter: RunFilter::new(context),
+            block_count: AtomicUsize::new(0),
             context: Arc::clone(context),
-            opened: OnceLock::new(),
-            obsolete: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
         })
     }
 
@@ -77,61 +105,117 @@ impl Run {
         &self.meta
     }
 
+    #[cfg(feature = "bloom")]
+    pub(crate) fn context(&self) -> &Arc<RunContext> {
+        &self.context
+    }
+
+    pub(crate) fn filter(&self) -> &RunFilter {
+        &self.filter
+    }
+
     /// No version names this run any more, durably: unlink it after its last reader.
     pub(crate) fn retire(&self) {
-        self.obsolete.store(true, Ordering::Release);
+        self.retired.store(true, Ordering::Release);
     }
 
-    /// The newest entry for `key` in this run: `Some(None)` is a tombstone.
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Option<Bytes>>> {
-        let opened = self.opened()?;
-        let at = opened.index.find(key);
-        if at == opened.index.block_count() {
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
+    /// The newest entry for the key in this run: `Some(None)` is a tombstone.
+    pub(crate) fn get(self: &Arc<Self>, probe: &Probe<'_>) -> Result<Option<Option<Bytes>>> {
+        let counters = &self.context.blocks.counters;
+        if !self.filter.may_contain(self, probe) {
+            counters.filter_skips.fetch_add(1, Ordering::Relaxed);
             return Ok(None);
         }
-        let block = self.read_block(at)?;
-        let position = block.lower_bound(key);
-        let found = position < block.len() && block.key(position) == key;
-        Ok(found.then(|| block.value_bytes(position)))
+        let find = |index: &Arc<Index>| {
+            let at = index.find(probe.key);
+            (at < index.block_count()).then_some(at)
+        };
+        let at = match self.index.with(find) {
+            Some(at) => at,
+            None => find(&self.index()?),
+        };
+        let Some(at) = at else {
+            return Ok(None);
+        };
+        let block = self.cached_block(at)?;
+        let found = block.position(probe.key);
+        Ok(found.map(|position| block.value_bytes(position)))
     }
 
-    pub(crate) fn index(&self) -> Result<&Arc<Index>> {
-        Ok(&self.opened()?.index)
+    pub(crate) fn index(&self) -> Result<Arc<Index>> {
+        match self.index.with(Arc::clone) {
+            Some(index) => Ok(index),
+            None => self.load_index(),
+        }
     }
 
-    pub(crate) fn read_block(&self, at: usize) -> Result<Block> {
-        let opened = self.opened()?;
-        self.context.blocks_read.fetch_add(1, Ordering::Relaxed);
-        let block = opened.file.read_block(&opened.index, at);
+    #[cold]
+    fn load_index(&self) -> Result<Arc<Index>> {
+        let index = self.file()?.load_index();
+        let index = Arc::new(index.map_err(|error| self.error(&error))?);
+        self.block_count
+            .store(index.block_count(), Ordering::Relaxed);
+        self.index
+            .fill(Arc::clone(&index), index.memory_bytes() as u64);
+        self.context.parts_changed();
+        Ok(index)
+    }
+
+    /// A block out of the cache, or read and left there.
+    fn cached_block(&self, at: usize) -> Result<Arc<Block>> {
+        if let Some(block) = self.kept_block(at) {
+            return Ok(block);
+        }
+        let block = Arc::new(self.read_block(&*self.index()?, at)?);
+        self.keep_block(at, &block);
+        Ok(block)
+    }
+
+    /// A block out of the cache, if it is there.
+    pub(crate) fn kept_block(&self, at: usize) -> Option<Arc<Block>> {
+        self.context.blocks.get(self.meta.id, at)
+    }
+
+    pub(crate) fn keep_block(&self, at: usize, block: &Arc<Block>) {
+        self.context.blocks.insert(self.meta.id, at, block);
+    }
+
+    /// A block, read from the file.
+    pub(crate) fn read_block(&self, index: &Index, at: usize) -> Result<Block> {
+        self.context.blocks.count_reads(1);
+        let block = self.file()?.read_block(index, at);
         block.map_err(|error| self.error(&error))
     }
 
     /// Several blocks in a row with one read.
-    pub(crate) fn read_blocks(&self, range: std::ops::Range<usize>) -> Result<Vec<Block>> {
-        let opened = self.opened()?;
-        let count = range.len() as u64;
-        self.context.blocks_read.fetch_add(count, Ordering::Relaxed);
-        let blocks = opened.file.read_blocks(&opened.index, range);
+    pub(crate) fn read_blocks(
+        &self,
+        index: &Index,
+        range: std::ops::Range<usize>,
+    ) -> Result<Vec<Block>> {
+        self.context.blocks.count_reads(range.len() as u64);
+        let blocks = self.file()?.read_blocks(index, range);
         blocks.map_err(|error| self.error(&error))
     }
 
-    /// Bytes of memory that the loaded index takes; 0 while it isn't.
-    pub(crate) fn index_memory_bytes(&self) -> usize {
-        self.opened
-            .get()
-            .map_or(0, |opened| opened.index.memory_bytes())
+    /// Bytes of memory that the index takes; 0 while it isn't loaded.
+    pub(crate) fn index_memory_bytes(&self) -> u64 {
+        self.index.weight()
     }
 
-    fn opened(&self) -> Result<&Opened> {
-        if let Some(opened) = self.opened.get() {
-            return Ok(opened);
+    fn file(&self) -> Result<RunFile<SeamFile>> {
+        match self.file.with(RunFile::clone) {
+            Some(file) => Ok(file),
+            None => self.open(),
         }
-        let opened = self.open()?;
-        // Another reader may have been faster; either is as good.
-        Ok(self.opened.get_or_init(|| opened))
     }
 
-    fn open(&self) -> Result<Opened> {
+    #[cold]
+    fn open(&self) -> Result<RunFile<SeamFile>> {
         let file = self.context.file_system.open(&self.path);
         let file = file.map_err(|source| Error::io("open a run", &self.path, source))?;
         let file = RunFile::open(SeamFile::new(file), self.meta.file_len);
@@ -143,11 +227,8 @@ impl Run {
                 &self.path,
             ));
         }
-        let index = file.load_index().map_err(|error| self.error(&error))?;
-        Ok(Opened {
-            file,
-            index: Arc::new(index),
-        })
+        self.file.fill(file.clone(), 1);
+        Ok(file)
     }
 
     fn error(&self, error: &ReadError) -> Error {
@@ -179,12 +260,19 @@ pub(crate) fn read_error(error: &ReadError, path: &Path) -> Error {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        if self.obsolete.load(Ordering::Acquire) {
-            self.context.reaper.post(vec![self.path.clone()]);
+        if !self.is_retired() {
+            return;
         }
-        if let Some(opened) = self.opened.take() {
-            // Closing the last handle of an unlinked file frees its blocks: not a reader's work.
-            self.context.reaper.drop_later(opened);
-        }
+        let context = &self.context;
+        context.reaper.post(context.paths_of(self.meta.id).into());
+        // Closing the last handle of an unlinked file frees its blocks: not a reader's work, and
+        // neither is going through the cache.
+        let file = self.file.take();
+        let block_count = self.block_count.load(Ordering::Relaxed);
+        let (context, run) = (Arc::clone(context), self.meta.id);
+        self.context.reaper.free(move || {
+            context.blocks.purge(run, block_count);
+            drop(file);
+        });
     }
 }

@@ -1,4 +1,4 @@
-//! One run being written: a new file under a new id, durable when finished.
+//! One run being written, and its filter: a new file under a new id, durable when finished.
 
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -9,6 +9,8 @@ use lsm_fs::File;
 use lsm_version::RunMeta;
 
 use crate::engine::Engine;
+use crate::filter::OutputFilter;
+use crate::run::RunContext;
 use crate::{Error, Result};
 
 const WRITE_BUFFER_BYTES: usize = 256 << 10;
@@ -32,10 +34,13 @@ pub(crate) struct RunOutput {
     path: PathBuf,
     file: Arc<dyn File>,
     stream: Option<RunStream<BufWriter<Appender>>>,
+    filter: OutputFilter,
+    context: Arc<RunContext>,
 }
 
 impl RunOutput {
-    pub(crate) fn create(engine: &Engine) -> Result<Self> {
+    /// `is_deepest`: nothing can come to lie below it.
+    pub(crate) fn create(engine: &Engine, is_deepest: bool) -> Result<Self> {
         let id = engine.take_run_id()?;
         let path = engine.run_context.run_path(id);
         let file = engine
@@ -49,6 +54,8 @@ impl RunOutput {
             path,
             file,
             stream: Some(RunStream::new(buffered)),
+            filter: OutputFilter::new(&engine.run_context, is_deepest),
+            context: Arc::clone(&engine.run_context),
         })
     }
 
@@ -61,7 +68,9 @@ impl RunOutput {
             Some(stream) => stream.push(key, Entry::from(value)),
             None => return Err(self.error(io::ErrorKind::Other.into())),
         };
-        pushed.map_err(|error| self.write_error(error))
+        pushed.map_err(|error| self.write_error(error))?;
+        self.filter.push(key);
+        Ok(())
     }
 
     /// Bytes of the file so far.
@@ -82,7 +91,7 @@ impl RunOutput {
         self.file
             .sync()
             .map_err(|source| Error::io("sync a run", &self.path, source))?;
-        Ok(Arc::new(RunMeta {
+        let meta = Arc::new(RunMeta {
             id: self.id,
             file_len: summary.file_len,
             entry_count: summary.entry_count,
@@ -91,7 +100,9 @@ impl RunOutput {
             index_crc: summary.index_crc,
             smallest_key: summary.smallest_key,
             largest_key: summary.largest_key,
-        }))
+        });
+        self.filter.write(&self.context, &meta);
+        Ok(meta)
     }
 
     fn error(&self, source: io::Error) -> Error {

@@ -105,6 +105,7 @@ impl Engine {
         paid?;
         *owed = None;
         self.unsettled.is_owed.store(false, Ordering::Release);
+        self.run_context.settled.store(true, Ordering::Release);
         Ok(())
     }
 

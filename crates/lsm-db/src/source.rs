@@ -22,9 +22,18 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    pub(crate) fn level(runs: Arc<[Arc<Run>]>) -> Self {
-        Self::Level(ConcatCursor::new(LevelRuns(runs)))
+    pub(crate) fn level(runs: Arc<[Arc<Run>]>, caching: Caching) -> Self {
+        Self::Level(ConcatCursor::new(LevelRuns { runs, caching }))
     }
+}
+
+/// Whether blocks are looked for in the cache, and left there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caching {
+    /// All are looked for; the one that a seek comes to is left there.
+    Seeks,
+    /// Neither.
+    Bypass,
 }
 
 /// A run's blocks, read one at a time at first and, once the reader goes on in one direction, in
@@ -32,6 +41,7 @@ impl Source {
 #[derive(Debug)]
 pub(crate) struct RunBlocks {
     run: Arc<Run>,
+    caching: Caching,
     ahead: RefCell<Ahead>,
 }
 
@@ -44,15 +54,30 @@ struct Ahead {
 }
 
 impl RunBlocks {
-    fn new(run: Arc<Run>) -> Self {
+    fn new(run: Arc<Run>, caching: Caching) -> Self {
         Self {
             run,
+            caching,
             ahead: RefCell::default(),
         }
     }
 }
 
+impl RunBlocks {
+    fn cached(&self, at: usize) -> Option<Arc<Block>> {
+        match self.caching {
+            Caching::Seeks => self.run.kept_block(at),
+            Caching::Bypass => None,
+        }
+    }
+}
+
 impl Ahead {
+    fn hold(&mut self, at: usize, block: &Arc<Block>) {
+        self.first = at;
+        self.blocks = vec![Arc::clone(block)];
+    }
+
     fn held(&self, at: usize) -> Option<Arc<Block>> {
         self.blocks.get(at.checked_sub(self.first)?).cloned()
     }
@@ -95,7 +120,7 @@ impl BlockSource for RunBlocks {
     type Error = Error;
 
     fn index(&self) -> Result<Arc<Index>> {
-        self.run.index().cloned()
+        self.run.index()
     }
 
     fn block(&self, index: &Index, at: usize) -> Result<Arc<Block>> {
@@ -106,9 +131,14 @@ impl BlockSource for RunBlocks {
         }
         let range = ahead.plan(at, index);
         ahead.latest = Some(at);
-        if range.len() > 1 {
+        let is_ahead = range.len() > 1;
+        if let Some(block) = self.cached(at) {
+            ahead.hold(at, &block);
+            return Ok(block);
+        }
+        if is_ahead {
             // One bad block must not cost its good neighbours: then it is read alone below.
-            if let Ok(blocks) = self.run.read_blocks(range.clone()) {
+            if let Ok(blocks) = self.run.read_blocks(index, range.clone()) {
                 ahead.first = range.start;
                 ahead.blocks = blocks.into_iter().map(Arc::new).collect();
                 if let Some(block) = ahead.held(at) {
@@ -116,37 +146,46 @@ impl BlockSource for RunBlocks {
                 }
             }
         }
-        let block = Arc::new(self.run.read_block(at)?);
-        ahead.first = at;
-        ahead.blocks = vec![Arc::clone(&block)];
+        let block = Arc::new(self.run.read_block(index, at)?);
+        if !is_ahead && self.caching == Caching::Seeks {
+            self.run.keep_block(at, &block);
+        }
+        ahead.hold(at, &block);
         Ok(block)
     }
 }
 
 /// Runs that are disjoint and sorted by key: a level, or one run of level 0.
 #[derive(Debug)]
-pub(crate) struct LevelRuns(Arc<[Arc<Run>]>);
+pub(crate) struct LevelRuns {
+    runs: Arc<[Arc<Run>]>,
+    caching: Caching,
+}
 
 impl Parts for LevelRuns {
     type Cursor = RunSource;
 
     fn len(&self) -> usize {
-        self.0.len()
+        self.runs.len()
     }
 
     fn seek(&self, key: &[u8]) -> usize {
-        self.0.partition_point(|run| run.meta().largest_key < key)
+        self.runs
+            .partition_point(|run| run.meta().largest_key < key)
     }
 
     fn seek_for_prev(&self, key: &[u8]) -> Option<usize> {
-        self.0
+        self.runs
             .partition_point(|run| run.meta().smallest_key <= key)
             .checked_sub(1)
     }
 
     fn open(&self, at: usize) -> Result<RunSource> {
-        match self.0.get(at) {
-            Some(run) => Ok(RunSource(RunCursor::new(RunBlocks::new(Arc::clone(run))))),
+        match self.runs.get(at) {
+            Some(run) => {
+                let blocks = RunBlocks::new(Arc::clone(run), self.caching);
+                Ok(RunSource(RunCursor::new(blocks)))
+            }
             None => Err(Error::invalid("there is no such run in the level")),
         }
     }

@@ -63,6 +63,13 @@ pub struct Stats {
     pub sealed_bytes: u64,
     /// Bytes of memory held by the indexes of runs that were read.
     pub index_bytes: u64,
+    /// Bytes of memory held by filters: of memtables, and of runs that were read.
+    pub filter_bytes: u64,
+    /// Bytes of memory held by cached blocks. With [`index_bytes`](Self::index_bytes) and the
+    /// filters of runs, within the configured capacity or what that says.
+    pub cache_bytes: u64,
+    /// Run files that are kept open.
+    pub open_files: u64,
     /// Bytes of keys and values that were written by the caller.
     pub user_bytes: u64,
     /// Bytes appended to the log.
@@ -79,6 +86,10 @@ pub struct Stats {
     pub compacted_bytes: u64,
     /// Data blocks read from files.
     pub blocks_read: u64,
+    /// Data blocks that were in the cache when they were wanted.
+    pub blocks_cached: u64,
+    /// Runs that a read of one key skipped because their filter said that they lack it.
+    pub filter_skips: u64,
     /// Bytes that compaction has still to move before the tree has its shape.
     pub compaction_debt_bytes: u64,
     /// Writes that were slowed down.
@@ -152,13 +163,20 @@ impl Engine {
         while levels.last().is_some_and(|level| level.runs == 0) {
             levels.pop();
         }
-        let indexes = view.tree.runs().map(|run| run.index_memory_bytes() as u64);
+        let indexes = view.tree.runs().map(|run| run.index_memory_bytes());
+        let filters = view.tree.runs().map(|run| run.filter().memory_bytes());
+        let memtables = std::iter::once(&view.active).chain(&view.sealed);
+        let memtable_filters = memtables.map(|logged| logged.filter_bytes());
+        let reads = &self.run_context.blocks.counters;
         Stats {
             levels,
             memtable_bytes: view.active.bytes(),
             sealed_memtables: view.sealed.len(),
             sealed_bytes: view.sealed_bytes(),
             index_bytes: indexes.sum(),
+            filter_bytes: filters.chain(memtable_filters).sum(),
+            cache_bytes: self.run_context.blocks.used_bytes(),
+            open_files: self.run_context.files.used(),
             user_bytes: load(&counters.user_bytes),
             log_bytes: load(&counters.log_bytes),
             log_syncs: load(&counters.log_syncs),
@@ -166,7 +184,9 @@ impl Engine {
             flushed_bytes: load(&counters.flushed_bytes),
             compactions: load(&counters.compactions),
             compacted_bytes: load(&counters.compacted_bytes),
-            blocks_read: load(&self.run_context.blocks_read),
+            blocks_read: load(&reads.blocks_read),
+            blocks_cached: load(&reads.blocks_cached),
+            filter_skips: load(&reads.filter_skips),
             compaction_debt_bytes: self.debt().bytes,
             stalls: load(&counters.stalls),
             stalled: Duration::from_nanos(load(&counters.stalled_nanos)),
@@ -190,11 +210,13 @@ impl fmt::Display for Stats {
         let mib = |bytes: u64| bytes as f64 / MIB;
         writeln!(
             f,
-            "memory  {:>9.1} MiB in the memtable, {} sealed with {:.1} MiB, indexes {:.1} MiB",
+            "memory  {:>9.1} MiB in the memtable, {} sealed with {:.1} MiB; indexes {:.1} MiB, filters {:.1}, blocks {:.1}",
             mib(self.memtable_bytes),
             self.sealed_memtables,
             mib(self.sealed_bytes),
             mib(self.index_bytes),
+            mib(self.filter_bytes),
+            mib(self.cache_bytes),
         )?;
         let levels = self.levels.iter().enumerate();
         for (number, level) in levels.filter(|(_, level)| level.runs > 0) {

@@ -17,9 +17,10 @@ use lsm_memtable::Memtable;
 use lsm_version::{RunId, RunMeta, Version};
 
 use crate::Result;
+use crate::filter::{MemtableFilter, Probe};
 use crate::reaper::Reaper;
 use crate::run::Run;
-use crate::source::Source;
+use crate::source::{Caching, Source};
 use crate::sync::locked;
 
 pub(crate) use reads::LiveEntries;
@@ -28,6 +29,7 @@ pub(crate) use reads::LiveEntries;
 #[derive(Debug)]
 pub(crate) struct LoggedMemtable {
     pub(crate) memtable: Arc<Memtable>,
+    filter: MemtableFilter,
     /// 1 for the first memtable of a handle; a flush installs them in this order.
     pub(crate) ordinal: u64,
     segments: Mutex<Vec<u64>>,
@@ -38,9 +40,10 @@ pub(crate) struct LoggedMemtable {
 }
 
 impl LoggedMemtable {
-    pub(crate) fn new(ordinal: u64, reaper: &Reaper) -> Self {
+    pub(crate) fn new(ordinal: u64, filter: MemtableFilter, reaper: &Reaper) -> Self {
         Self {
             memtable: Arc::new(Memtable::new()),
+            filter,
             ordinal,
             segments: Mutex::new(Vec::new()),
             keeps_log: false,
@@ -54,6 +57,13 @@ impl LoggedMemtable {
     pub(crate) fn keeping_log(mut self) -> Self {
         self.keeps_log = true;
         self
+    }
+
+    /// Inserts one operation of a batch, or its only one.
+    pub(crate) fn insert(&self, seqno: u64, key: Bytes, value: Option<Bytes>) {
+        // The filter first: whoever may see the entry must find it.
+        self.filter.insert(&key);
+        self.memtable.insert(seqno, key, value);
     }
 
     pub(crate) fn wrote(&self, segment: Option<u64>, last_seqno: u64, slack_bytes: u64) {
@@ -85,6 +95,11 @@ impl LoggedMemtable {
 
     pub(crate) fn last_seqno(&self) -> u64 {
         self.last_seqno.load(Ordering::Acquire)
+    }
+
+    /// Bytes of its filter, which it has from the start.
+    pub(crate) fn filter_bytes(&self) -> u64 {
+        self.filter.memory_bytes()
     }
 
     /// Bytes it keeps alive: its entries, and what surrounds them in the buffers they share.
@@ -156,19 +171,20 @@ impl Tree {
         rest.find(|run| run.meta().id == meta.id)
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+    fn get(&self, probe: &Probe<'_>) -> Result<Option<Bytes>> {
+        let key = probe.key;
         let Some((level_zero, deeper)) = self.levels.split_first() else {
             return Ok(None);
         };
         for run in level_zero.iter().filter(|run| run.meta().covers(key)) {
-            if let Some(entry) = run.get(key)? {
+            if let Some(entry) = run.get(probe)? {
                 return Ok(entry);
             }
         }
         for (runs, level) in deeper.iter().zip(1..) {
             let run = self.version.level(level).find(key);
             if let Some(run) = run.and_then(|at| runs.get(at))
-                && let Some(entry) = run.get(key)?
+                && let Some(entry) = run.get(probe)?
             {
                 return Ok(entry);
             }
@@ -183,7 +199,8 @@ impl Tree {
         };
         let overlaps = |run: &&Arc<Run>| run.meta().overlaps(&(lower, upper));
         let single = level_zero.iter().filter(overlaps);
-        sources.extend(single.map(|run| Source::level(Arc::from([Arc::clone(run)]))));
+        let source = |run| Source::level(Arc::from([Arc::clone(run)]), Caching::Seeks);
+        sources.extend(single.map(source));
         for runs in deeper {
             let at = match lower {
                 Bound::Unbounded => 0,
@@ -191,7 +208,7 @@ impl Tree {
                 Bound::Excluded(key) => runs.partition_point(|run| run.meta().largest_key <= key),
             };
             if runs.get(at).as_ref().is_some_and(overlaps) {
-                sources.push(Source::level(Arc::clone(runs)));
+                sources.push(Source::level(Arc::clone(runs), Caching::Seeks));
             }
         }
     }
@@ -215,12 +232,15 @@ impl ReadView {
 
     /// The value of `key` as of `seqno`.
     pub(crate) fn get(&self, key: &[u8], seqno: u64) -> Result<Option<Bytes>> {
+        let probe = self.active.filter.probe(key);
         for logged in self.memtables() {
-            if let Some(found) = logged.memtable.get(key, seqno) {
+            if logged.filter.may_contain(&probe)
+                && let Some(found) = logged.memtable.get(key, seqno)
+            {
                 return Ok(found.value);
             }
         }
-        self.tree.get(key)
+        self.tree.get(&probe)
     }
 
     /// Cursors over all that may hold a key of the range, as of `seqno`, newest source first.

@@ -10,6 +10,7 @@ mod fault;
     reason = "this is the one place that calls the operating system's files"
 )]
 mod real;
+mod relief;
 mod seam;
 mod sim;
 mod synced_dirs;
@@ -18,6 +19,7 @@ mod whole_file;
 pub use error::{AtomicWriteError, FsError};
 pub use fault::{Event, Fault, FaultFs, Operation, Parked, TraceEvent};
 pub use real::RealFs;
+pub use relief::ReliefFs;
 pub use seam::{DirEntry, EntryKind, File, FileLock, FileSystem};
 pub use sim::{CrashImage, SimFs};
 pub use synced_dirs::create_dir_all_synced;

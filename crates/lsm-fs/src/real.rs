@@ -24,6 +24,11 @@ mod fallocate;
 #[cfg_attr(windows, path = "real/windows.rs")]
 mod platform;
 
+/// Whether an operation failed because too many files are open.
+pub(crate) fn is_too_many_open_files(error: &io::Error) -> bool {
+    platform::is_too_many_open_files(error)
+}
+
 /// One write while zero-filling: large enough that the system call is not what it costs.
 const ZEROS: &[u8] = &[0; 64 * 1024];
 

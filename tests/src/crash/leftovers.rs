@@ -39,7 +39,7 @@ pub(super) fn check(disk: &SimFs, dir: &Path) -> Result<(), String> {
         let belongs = is_file
             && match FileKind::of(&entry.name) {
                 FileKind::Lock | FileKind::Manifest => true,
-                FileKind::Run(id) => named.contains(&id),
+                FileKind::Run(id) | FileKind::RunSidecar(id) => named.contains(&id),
                 FileKind::Segment(id) => !state.log.holds_nothing(id),
                 _ => false,
             };

@@ -66,7 +66,7 @@ fn the_last_snapshot_of_an_old_tree_leaves_letting_go_of_its_runs_to_the_backgro
 fn an_iterator_that_has_ended_holds_no_lock() -> TestResult {
     for fails in [false, true] {
         for backwards in [false, true] {
-            let machine = Machine::new(LsmConfig::new(), 1);
+            let machine = Machine::new(LsmConfig::new().block_cache_capacity(0), 1);
             let db = machine.open()?;
             for number in 0..100 {
                 db.put(key(number), value(number, 0))?;

@@ -15,6 +15,8 @@ mod conditions;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod counted_reads;
+#[cfg(test)]
 mod cursors;
 #[cfg(test)]
 mod durability;
@@ -46,6 +48,8 @@ mod reads;
 mod retries;
 #[cfg(test)]
 mod rot;
+#[cfg(all(test, feature = "bloom"))]
+mod sidecars;
 #[cfg(test)]
 mod sizes;
 #[cfg(test)]

@@ -22,6 +22,15 @@ fn guarded() -> OpenOptions {
     options
 }
 
+/// `EMFILE`, the process's own limit, or `ENFILE`, the system's.
+pub(super) fn is_too_many_open_files(error: &io::Error) -> bool {
+    let too_many = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE];
+    too_many
+        .map(rustix::io::Errno::raw_os_error)
+        .map(Some)
+        .contains(&error.raw_os_error())
+}
+
 pub(super) fn open_read(path: &Path) -> io::Result<File> {
     guarded().open(path)
 }

@@ -8,6 +8,12 @@ use std::path::Path;
 /// Opens a symbolic link itself, which then fails the check for a regular file.
 const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
 
+const ERROR_TOO_MANY_OPEN_FILES: i32 = 4;
+
+pub(super) fn is_too_many_open_files(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(ERROR_TOO_MANY_OPEN_FILES)
+}
+
 fn guarded() -> OpenOptions {
     let mut options = OpenOptions::new();
     options

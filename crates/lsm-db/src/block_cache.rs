@@ -1,0 +1,87 @@
+//! The block cache: data blocks of all runs, by run and number, within the bytes configured.
+//!
+//! Point reads and the first block of a range go through it. What a range reads ahead, and all that
+//! a compaction reads, goes past it: that would only push out what is asked for again. Indexes and
+//! filters are not in it, but their bytes come off its capacity.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lsm_cache::Cache;
+use lsm_format::Block;
+use lsm_version::RunId;
+
+/// Indexes and filters may take this many bytes even if the cache is smaller, or off: without them
+/// each read would have to load them.
+const PARTS_BYTES_MIN: u64 = 8 << 20;
+
+/// What reads have cost; see [`crate::Stats`] for what each means.
+#[derive(Debug, Default)]
+pub(crate) struct ReadCounters {
+    pub(crate) blocks_read: AtomicU64,
+    pub(crate) blocks_cached: AtomicU64,
+    pub(crate) filter_skips: AtomicU64,
+}
+
+#[derive(Debug)]
+pub(crate) struct BlockCache {
+    blocks: Cache<(RunId, u32), Arc<Block>>,
+    capacity_bytes: u64,
+    pub(crate) counters: ReadCounters,
+}
+
+impl BlockCache {
+    pub(crate) fn new(capacity_bytes: u64) -> Self {
+        let weigh = |_: &(RunId, u32), block: &Arc<Block>| block.memory_bytes() as u64;
+        Self {
+            blocks: Cache::new(capacity_bytes, weigh),
+            capacity_bytes,
+            counters: ReadCounters::default(),
+        }
+    }
+
+    /// The bytes that indexes and filters may take together: at most half of a large cache.
+    pub(crate) fn parts_bytes_max(capacity_bytes: u64) -> u64 {
+        (capacity_bytes / 2).max(PARTS_BYTES_MIN)
+    }
+
+    /// Blocks give way to indexes and filters.
+    pub(crate) fn leave_room_for(&self, parts_bytes: u64) {
+        let parts_bytes = parts_bytes.min(self.capacity_bytes / 2);
+        self.blocks.set_capacity(self.capacity_bytes - parts_bytes);
+    }
+
+    pub(crate) fn get(&self, run: RunId, block: usize) -> Option<Arc<Block>> {
+        let found = self.blocks.get(&key(run, block)?)?;
+        self.counters.blocks_cached.fetch_add(1, Ordering::Relaxed);
+        Some(found)
+    }
+
+    pub(crate) fn insert(&self, run: RunId, at: usize, block: &Arc<Block>) {
+        if let Some(key) = key(run, at) {
+            self.blocks.insert(key, Arc::clone(block));
+        }
+    }
+
+    /// Lets go of all blocks of a run that is gone.
+    pub(crate) fn purge(&self, run: RunId, block_count: usize) {
+        for key in (0..block_count).map_while(|at| key(run, at)) {
+            self.blocks.remove(&key);
+        }
+    }
+
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.blocks.used_bytes()
+    }
+
+    pub(crate) fn count_reads(&self, blocks: u64) {
+        self.counters
+            .blocks_read
+            .fetch_add(blocks, Ordering::Relaxed);
+    }
+}
+
+/// A run of more blocks than that is cached up to there.
+fn key(run: RunId, block: usize) -> Option<(RunId, u32)> {
+    Some((run, u32::try_from(block).ok()?))
+}

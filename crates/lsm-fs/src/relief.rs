@@ -1,0 +1,162 @@
+//! A file system that makes do with fewer open files when the process has too many.
+//!
+//! Used by an engine that keeps files open only to be faster. Changes nothing else, and retries
+//! nothing else.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::real::is_too_many_open_files;
+use crate::{DirEntry, EntryKind, File, FileLock, FileSystem};
+
+/// Wraps a file system: whatever fails because the process, or the system, has too many files
+/// open asks for relief, and is tried again for as long as that closes anything.
+///
+/// An operation that failed for that reason has not begun, so trying it again is safe.
+///
+/// ```
+/// use std::path::Path;
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+/// use lsm_fs::{Fault, FaultFs, FileSystem, ReliefFs, SimFs};
+///
+/// let faulty = FaultFs::over_sim(SimFs::new());
+/// faulty.fail_nth(0, Fault::from_raw_os_error(24)); // EMFILE, once
+/// let asked = Arc::new(AtomicUsize::new(0));
+/// let count = Arc::clone(&asked);
+/// let fs = ReliefFs::new(Arc::new(faulty), move || count.fetch_add(1, Ordering::Relaxed) < 10);
+/// fs.create_new(Path::new("/a"))?;
+/// assert_eq!(asked.load(Ordering::Relaxed), 1);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct ReliefFs {
+    inner: Arc<dyn FileSystem>,
+    relieve: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl ReliefFs {
+    /// `relieve` closes files and returns whether it closed any. It may be called on any thread,
+    /// and must end: it is asked until it has nothing more to close.
+    pub fn new(
+        inner: Arc<dyn FileSystem>,
+        relieve: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            inner,
+            relieve: Box::new(relieve),
+        }
+    }
+
+    fn relieved<T>(&self, operation: impl Fn(&dyn FileSystem) -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match operation(&*self.inner) {
+                Err(error) if is_too_many_open_files(&error) && (self.relieve)() => {}
+                done => return done,
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ReliefFs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReliefFs")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FileSystem for ReliefFs {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.relieved(|fs| fs.open(path))
+    }
+
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.relieved(|fs| fs.create_new(path))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.hard_link(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.inner.remove_file(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        self.relieved(|fs| fs.list(dir))
+    }
+
+    fn kind(&self, path: &Path) -> io::Result<Option<EntryKind>> {
+        self.inner.kind(path)
+    }
+
+    fn file_len(&self, path: &Path) -> io::Result<u64> {
+        self.inner.file_len(path)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.inner.create_dir(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.relieved(|fs| fs.sync_dir(dir))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {
+        self.relieved(|fs| fs.lock(path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::{Fault, FaultFs, SimFs};
+
+    /// A file system on which every operation finds too many files open, until `rounds` of relief.
+    fn crowded(rounds: u32) -> (ReliefFs, Arc<AtomicU32>) {
+        let faulty = FaultFs::over_sim(SimFs::new());
+        for nth in 0..u64::from(rounds) {
+            faulty.fail_nth_of_all(nth, Fault::from_raw_os_error(24));
+        }
+        let asked = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&asked);
+        let fs = ReliefFs::new(Arc::new(faulty), move || {
+            count.fetch_add(1, Ordering::Relaxed) < 5
+        });
+        (fs, asked)
+    }
+
+    #[test]
+    fn what_lacked_a_handle_is_tried_again_while_relief_helps() {
+        let (fs, asked) = crowded(1);
+        assert!(fs.sync_dir(Path::new("/")).is_ok());
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn without_relief_the_error_is_returned() {
+        let faulty = FaultFs::over_sim(SimFs::new());
+        faulty.fail_nth(0, Fault::from_raw_os_error(24).for_good());
+        let fs = ReliefFs::new(Arc::new(faulty), || false);
+        let created = fs.create_new(Path::new("/a"));
+        assert_eq!(
+            created.err().and_then(|error| error.raw_os_error()),
+            Some(24)
+        );
+    }
+
+    #[test]
+    fn no_other_error_asks_for_relief() {
+        let (fs, asked) = crowded(0);
+        assert!(fs.open(Path::new("/absent")).is_err());
+        assert_eq!(asked.load(Ordering::Relaxed), 0);
+    }
+}
