@@ -57,7 +57,8 @@ type Shards<K, V, S> = quick_cache::sync::Cache<K, V, Scales<K, V>, S, Exit<K, V
 pub struct Cache<K, V, S = SeededHash> {
     /// `None` if the cache is off.
     shards: Option<Shards<K, V, S>>,
-    capacity_bytes: u64,
+    capacity_bytes: AtomicU64,
+    shard_count: u64,
     scales: Scales<K, V>,
     counters: Arc<Counters>,
 }
@@ -111,7 +112,8 @@ impl<K: Eq + Hash, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
                 .ok()
                 .filter(|_| capacity_bytes > 0)
                 .map(|options| Shards::with_options(options, scales.clone(), hasher, exit)),
-            capacity_bytes,
+            capacity_bytes: AtomicU64::new(capacity_bytes),
+            shard_count: shards,
             scales,
             counters,
         }
@@ -237,10 +239,21 @@ impl<K: Eq + Hash, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
         self.shards.as_ref().map_or(0, Shards::weight)
     }
 
-    /// What the cache was made with.
+    /// What the cache was made with, or last given.
     #[must_use]
     pub fn capacity_bytes(&self) -> u64 {
-        self.capacity_bytes
+        self.capacity_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Gives the cache more bytes or fewer from now on; with fewer, entries are evicted at once.
+    ///
+    /// Shards, and the largest entry that is kept, stay what the first capacity made them, and a
+    /// cache that is off stays off. Of two threads that do this at the same time, either may win.
+    pub fn set_capacity(&self, capacity_bytes: u64) {
+        self.capacity_bytes.store(capacity_bytes, Ordering::Relaxed);
+        if let Some(shards) = &self.shards {
+            shards.set_capacity(capacity_bytes - capacity_bytes % self.shard_count);
+        }
     }
 
     /// The largest entry that is kept, its overhead included: half of a shard.
@@ -280,7 +293,10 @@ impl<K: Eq + Hash, V: Clone, S: BuildHasher + Clone> Cache<K, V, S> {
 impl<K, V, S> std::fmt::Debug for Cache<K, V, S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Cache")
-            .field("capacity_bytes", &self.capacity_bytes)
+            .field(
+                "capacity_bytes",
+                &self.capacity_bytes.load(Ordering::Relaxed),
+            )
             .field("stats", &self.counters.stats())
             .finish_non_exhaustive()
     }

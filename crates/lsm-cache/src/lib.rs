@@ -5,7 +5,9 @@ mod cache;
 mod counters;
 mod hash;
 mod policy;
+mod slots;
 
 pub use cache::{Cache, SHARD_BYTES_MIN};
 pub use counters::CacheStats;
 pub use hash::SeededHash;
+pub use slots::{Slot, SlotPool};

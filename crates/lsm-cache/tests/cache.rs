@@ -385,3 +385,27 @@ fn threads_never_see_it_overfull_nor_a_wrong_value() {
     cache.retain(|_, _| false);
     assert_eq!((cache.len(), cache.used_bytes()), (0, 0));
 }
+
+#[test]
+fn less_capacity_evicts_at_once_and_more_lets_in_again() {
+    let cache = blocks(8 << 20);
+    for number in 0..1000 {
+        cache.insert((1, number), block(4096, 0));
+    }
+    let full = cache.len();
+    assert_eq!(full, 1000);
+    cache.set_capacity(1 << 20);
+    assert!(cache.used_bytes() <= 1 << 20, "{}", cache.used_bytes());
+    assert_eq!(cache.capacity_bytes(), 1 << 20);
+    balanced(&cache);
+    cache.set_capacity(8 << 20);
+    for number in 0..1000 {
+        cache.insert((2, number), block(4096, 0));
+    }
+    assert!(cache.len() > 1000, "{}", cache.len());
+
+    let off = blocks(0);
+    off.set_capacity(1 << 20);
+    off.insert((1, 1), block(1, 0));
+    assert!(off.is_empty(), "off stays off");
+}

@@ -19,7 +19,6 @@ const PARTS_BYTES_MIN: u64 = 8 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct ReadCounters {
     pub(crate) blocks_read: AtomicU64,
-    pub(crate) blocks_cached: AtomicU64,
     pub(crate) filter_skips: AtomicU64,
 }
 
@@ -32,9 +31,8 @@ pub(crate) struct BlockCache {
 
 impl BlockCache {
     pub(crate) fn new(capacity_bytes: u64) -> Self {
-        let weigh = |_: &(RunId, u32), block: &Arc<Block>| block.memory_bytes() as u64;
         Self {
-            blocks: Cache::new(capacity_bytes, weigh),
+            blocks: Cache::new(capacity_bytes, |_, block| block.memory_bytes() as u64),
             capacity_bytes,
             counters: ReadCounters::default(),
         }
@@ -52,9 +50,7 @@ impl BlockCache {
     }
 
     pub(crate) fn get(&self, run: RunId, block: usize) -> Option<Arc<Block>> {
-        let found = self.blocks.get(&key(run, block)?)?;
-        self.counters.blocks_cached.fetch_add(1, Ordering::Relaxed);
-        Some(found)
+        self.blocks.get(&key(run, block)?)
     }
 
     pub(crate) fn insert(&self, run: RunId, at: usize, block: &Arc<Block>) {
@@ -65,9 +61,12 @@ impl BlockCache {
 
     /// Lets go of all blocks of a run that is gone.
     pub(crate) fn purge(&self, run: RunId, block_count: usize) {
-        for key in (0..block_count).map_while(|at| key(run, at)) {
-            self.blocks.remove(&key);
-        }
+        let keys = (0..block_count).map_while(|at| key(run, at));
+        self.blocks.purge(keys, |(owner, _)| *owner == run);
+    }
+
+    pub(crate) fn hits(&self) -> u64 {
+        self.blocks.stats().hits
     }
 
     pub(crate) fn used_bytes(&self) -> u64 {

@@ -185,7 +185,7 @@ impl Engine {
             compactions: load(&counters.compactions),
             compacted_bytes: load(&counters.compacted_bytes),
             blocks_read: load(&reads.blocks_read),
-            blocks_cached: load(&reads.blocks_cached),
+            blocks_cached: self.run_context.blocks.hits(),
             filter_skips: load(&reads.filter_skips),
             compaction_debt_bytes: self.debt().bytes,
             stalls: load(&counters.stalls),
