@@ -41,6 +41,8 @@ fn table() -> Table {
         (
             "lsm-db",
             only(&[
+                "lsm-bloom",
+                "lsm-cache",
                 "lsm-compact",
                 "lsm-format",
                 "lsm-fs",
