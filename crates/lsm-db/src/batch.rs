@@ -212,7 +212,7 @@ mod tests {
         let mut batch = Batch::new();
         batch.require("key", Some(b"value"));
         batch.require("absent", None);
-        assert!(batch.is_empty() && batch.len() == 0);
+        assert_eq!((batch.is_empty(), batch.len()), (true, 0));
         assert_eq!(batch.bytes(), 2 * 9 + "keyvalueabsent".len());
         assert!(format!("{batch:?}").contains("requirements: 2"));
         batch.require("key", Some(&vec![0; lsm_format::MAX_VALUE_LEN + 1]));
