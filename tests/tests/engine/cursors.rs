@@ -121,7 +121,8 @@ fn a_cursor_goes_to_another_thread_and_outlives_its_store() -> TestResult {
 
 #[test]
 fn a_move_that_cannot_read_says_so_and_a_later_seek_works() -> TestResult {
-    let machine = Machine::new(LsmConfig::new().compaction_trigger(usize::MAX), 3);
+    let config = LsmConfig::new().compaction_trigger(usize::MAX);
+    let machine = Machine::new(config.block_cache_capacity(0), 3);
     let db = machine.open()?;
     let mut model = Model::new();
     // Blocks enough that a walk must read on; two runs and a memtable, so that there is a merge.
