@@ -22,6 +22,7 @@ pub mod model;
 pub mod placement;
 pub mod random;
 pub mod stress;
+pub mod vectors;
 pub mod walk;
 
 /// What a test returns, so that it can use `?`.

@@ -178,8 +178,9 @@ impl Engine {
     fn write(self: &Arc<Self>, state: &mut State, group: &[Request]) -> Result<Rejections> {
         self.health.check()?;
         self.settle()?;
-        if !state.log_enabled {
-            // Writes that no log will hold must not come before what an old log holds.
+        if !state.log_enabled || self.unsettled.replays_legacy_log {
+            // Writes that no log will hold must not come before what an old log holds; and a log of
+            // lsm-db 1.x is retired before there is one of ours.
             self.wait_for_flush(self.unsettled.replayed_ordinal)?;
         }
         let rejections = self.rejections(group);

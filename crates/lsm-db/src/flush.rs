@@ -128,6 +128,10 @@ impl Engine {
             return Err(error);
         }
         self.counters.flushes.fetch_add(1, Ordering::Relaxed);
+        if logged.is_legacy_log() {
+            // That edit retired it. What goes wrong here is left to the next open.
+            let _ = self.remove_legacy_log();
+        }
         Ok(())
     }
 

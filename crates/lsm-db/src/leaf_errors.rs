@@ -37,6 +37,13 @@ impl From<lsm_wal::Error> for Error {
                 offset: Some(offset),
                 block: None,
             },
+            Log::LegacyDamaged { offset, path, .. } => Self::Corruption {
+                reason: "the log of lsm-db 1.x is damaged before its end",
+                detail: Some(detail.into()),
+                file: Some(path),
+                offset: Some(offset),
+                block: None,
+            },
             Log::MissingSegment { path, .. } => {
                 Self::corrupt_file("a segment of the log is missing", &path)
             }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod adoption;
 mod attempts;
 mod batch;
 mod block_cache;
@@ -19,6 +20,8 @@ mod held;
 mod ids;
 mod lane;
 mod leaf_errors;
+mod legacy_log;
+mod listing;
 mod lsm;
 mod manual;
 mod publication;

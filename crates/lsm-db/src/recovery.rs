@@ -5,6 +5,7 @@
 //!    Reads can be answered from then on, whatever else fails.
 //! 3. What that leaves to be written is settled afterwards: see [`crate::settle`].
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,15 +16,17 @@ use lsm_format::RunFile;
 use lsm_fs::{EntryKind, FileLock, FileSystem, ReliefFs};
 use lsm_scheduler::Pool;
 use lsm_version::{
-    Ceilings, FileKind, Identity, LOCK_FILE_NAME, Manifest, RunMeta, UnresolvedRun, run_file_name,
+    Identity, LOCK_FILE_NAME, LoadError, Manifest, RunMeta, UnresolvedRun, run_file_name,
 };
 use lsm_wal::LogOptions;
 
+use crate::adoption::{self, Legacy};
 use crate::block_cache::BlockCache;
 use crate::commit::Committer;
 use crate::engine::{Engine, Parts};
 use crate::filter::{Filters, MemtableFilter};
 use crate::health::Health;
+use crate::listing::{Listing, list};
 use crate::reaper::Reaper;
 use crate::replay::Replay;
 use crate::run::{Run, RunContext, SeamFile, read_error};
@@ -33,18 +36,6 @@ use crate::{Error, LsmConfig, Result, lane};
 
 /// Segments grow to this size at least before a new one is started.
 const SEGMENT_BYTES_MIN: u64 = 1 << 20;
-
-/// What lies in the directory.
-#[derive(Debug, Default)]
-struct Listing {
-    has_manifest: bool,
-    legacy_log: Option<PathBuf>,
-    runs: Vec<(u64, PathBuf)>,
-    sidecars: Vec<(u64, PathBuf)>,
-    /// Temporary ones too.
-    segments: Vec<(u64, PathBuf)>,
-    temporaries: Vec<PathBuf>,
-}
 
 /// Opens the store in `directory`.
 pub(crate) fn open(directory: &Path, config: LsmConfig) -> Result<Arc<Engine>> {
@@ -62,14 +53,7 @@ pub(crate) fn open(directory: &Path, config: LsmConfig) -> Result<Arc<Engine>> {
         Err(source) => return Err(Error::io("lock", &lock_path, source)),
     };
     let listing = list(&*file_system, directory)?;
-    let manifest = if listing.has_manifest {
-        load_manifest(&file_system, directory)?
-    } else {
-        listing.refuse_without_manifest()?;
-        // An earlier open may have made the directory and failed before its name was durable.
-        create_directory(&*file_system, directory)?;
-        create_manifest(&file_system, directory, &config)?
-    };
+    let (manifest, legacy) = manifest(&file_system, directory, &config, &listing)?;
     let pool = config
         .chosen_scheduler()
         .pool("lsm", lane::COUNT)
@@ -81,7 +65,7 @@ pub(crate) fn open(directory: &Path, config: LsmConfig) -> Result<Arc<Engine>> {
         lock,
         pool: pool.clone(),
     };
-    let built = build(ground, config, manifest, listing);
+    let built = build(ground, config, manifest, listing, legacy);
     match built {
         Ok(engine) => {
             engine.begin();
@@ -106,7 +90,10 @@ fn prepare_directory(file_system: &dyn FileSystem, directory: &Path) -> Result<(
             directory,
             std::io::ErrorKind::NotADirectory.into(),
         )),
-        Some(_) => list(file_system, directory)?.refuse_without_manifest(),
+        Some(_) => {
+            let listing = list(file_system, directory)?;
+            adoption::refuse_without_manifest(file_system, directory, &listing)
+        }
     }
 }
 
@@ -116,106 +103,52 @@ fn create_directory(file_system: &dyn FileSystem, directory: &Path) -> Result<()
         .map_err(|error| Error::io("create the directory", &error.path, error.source))
 }
 
-fn list(file_system: &dyn FileSystem, directory: &Path) -> Result<Listing> {
-    let entries = file_system
-        .list(directory)
-        .map_err(|source| Error::io("list the directory", directory, source))?;
-    let mut listing = Listing::default();
-    for entry in entries {
-        let path = directory.join(&entry.name);
-        let kind = FileKind::of(&entry.name);
-        if kind == FileKind::Foreign || !is_file(file_system, &path)? {
-            continue;
-        }
-        match kind {
-            FileKind::Manifest => listing.has_manifest = true,
-            FileKind::Run(id) => listing.runs.push((id, path)),
-            FileKind::Segment(id) => listing.segments.push((id, path)),
-            FileKind::LegacyLog => listing.legacy_log = Some(path),
-            FileKind::SegmentTemp(id) => {
-                listing.segments.push((id, path.clone()));
-                listing.temporaries.push(path);
-            }
-            FileKind::RunSidecar(id) => listing.sidecars.push((id, path)),
-            FileKind::RunTemp(_) | FileKind::RunSidecarTemp(_) | FileKind::ManifestTemp => {
-                listing.temporaries.push(path);
-            }
-            _ => {}
-        }
-    }
-    Ok(listing)
-}
-
-/// A directory may carry any name, ours too; only files are ever ours.
-fn is_file(file_system: &dyn FileSystem, path: &Path) -> Result<bool> {
-    match file_system.kind(path) {
-        Ok(kind) => Ok(kind == Some(EntryKind::File)),
-        Err(source) => Err(Error::io("look at", path, source)),
-    }
-}
-
-impl Listing {
-    /// Runs or log segments that no manifest speaks of are somebody's data: nothing is touched.
-    fn refuse_without_manifest(&self) -> Result<()> {
-        if self.has_manifest {
-            return Ok(());
-        }
-        if let Some(file) = &self.legacy_log {
-            return Err(Error::UnsupportedFormat {
-                reason: "a log of lsm-db 1.x",
-                file: file.clone(),
-            });
-        }
-        match self.runs.iter().chain(&self.segments).next() {
-            Some((_, file)) => Err(Error::corrupt_file(
-                "runs or log segments without a manifest",
-                file,
-            )),
-            None => Ok(()),
-        }
-    }
-
-    /// A file whose id was never given out is not a leftover: the manifest is not the one that
-    /// belongs to it, and nothing here may be judged by it.
-    fn refuse_unknown_ids(&self, ceilings: Ceilings) -> Result<()> {
-        let run = self.runs.iter().find(|(id, _)| *id >= ceilings.run_id);
-        let segment = self
-            .segments
-            .iter()
-            .find(|(id, _)| *id >= ceilings.segment_id);
-        match run.or(segment) {
-            Some((_, file)) => Err(Error::corrupt_file(
-                "a file with an id that the manifest has never given out",
-                file,
-            )),
-            None => Ok(()),
-        }
-    }
-}
-
-fn create_manifest(
+/// The manifest that is there, or takes the place of one of `lsm-db` 1.x, or a new one.
+fn manifest(
     file_system: &Arc<dyn FileSystem>,
     directory: &Path,
     config: &LsmConfig,
-) -> Result<Manifest> {
+    listing: &Listing,
+) -> Result<(Manifest, Legacy)> {
+    if listing.has_manifest {
+        let mut resolve = |run: &UnresolvedRun| long_keys(&**file_system, directory, run);
+        match Manifest::load(Arc::clone(file_system), directory, &mut resolve) {
+            Ok(manifest) => {
+                let log = listing.legacy_log.as_deref();
+                let legacy = Legacy::of_adopted(&manifest, &**file_system, directory, log)?;
+                return Ok((manifest, legacy));
+            }
+            Err(LoadError::Legacy { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    } else {
+        adoption::refuse_without_manifest(&**file_system, directory, listing)?;
+    }
+    // An earlier open, or 1.x, may have made the directory before its name was durable.
+    create_directory(&**file_system, directory)?;
+    let identity = new_identity(directory, config)?;
+    if listing.has_manifest || listing.legacy_log.is_some() {
+        let options = config.picker_options();
+        adoption::adopt(file_system, directory, identity, &options, listing)
+    } else {
+        let manifest = Manifest::create(Arc::clone(file_system), directory, identity)?;
+        Ok((manifest, Legacy::default()))
+    }
+}
+
+fn new_identity(directory: &Path, config: &LsmConfig) -> Result<Identity> {
     let (mut database_id, mut seed) = ([0; 16], [0; 8]);
     let scheduler = config.chosen_scheduler();
     scheduler
         .fill_random(&mut database_id)
         .and_then(|()| scheduler.fill_random(&mut seed))
         .map_err(|source| Error::io("draw a database id for", directory, source))?;
-    let identity = Identity {
+    Ok(Identity {
         database_id,
         hash_seed: seed
             .iter()
             .fold(0, |all, byte| (all << 8) | u64::from(*byte)),
-    };
-    Manifest::create(Arc::clone(file_system), directory, identity).map_err(Error::from)
-}
-
-fn load_manifest(file_system: &Arc<dyn FileSystem>, directory: &Path) -> Result<Manifest> {
-    let mut resolve = |run: &UnresolvedRun| long_keys(&**file_system, directory, run);
-    Manifest::load(Arc::clone(file_system), directory, &mut resolve).map_err(Error::from)
+    })
 }
 
 /// The smallest and largest key of a run whose keys are too long for the manifest.
@@ -272,6 +205,7 @@ fn build(
     config: LsmConfig,
     manifest: Manifest,
     listing: Listing,
+    legacy: Legacy,
 ) -> Result<Arc<Engine>> {
     let Ground {
         directory,
@@ -315,18 +249,31 @@ fn build(
         closing: AtomicBool::new(false),
     });
     let mut replay = Replay::new(flushed, ceiling, capacity_bytes, &run_context);
+    replay.take_legacy(legacy.writes);
     let log = lsm_wal::recover(&log_options, &state.log, &mut |record| replay.take(&record))?;
+    if legacy.is_replayed && !log.chain.is_empty() {
+        return Err(Error::corrupt_file(
+            "a log beside one of lsm-db 1.x, which has to be retired before",
+            &directory,
+        ));
+    }
     let (sealed, visible) = replay.finish(&log);
 
-    let named = |id: u64| version.runs().any(|(_, run)| run.id == id);
+    let set_aside = legacy.debt.iter().flat_map(|debt| &debt.set_aside);
+    let kept: HashSet<u64> = version
+        .runs()
+        .map(|(_, run)| run.id)
+        .chain(set_aside.copied())
+        .collect();
     let known = |id: u64| id < state.ceilings.run_id;
     let sidecars = listing.sidecars.into_iter().filter(|(id, _)| known(*id));
     let leftovers = listing.runs.into_iter().chain(sidecars);
-    let leftovers = leftovers.filter(|(id, _)| !named(*id));
+    let leftovers = leftovers.filter(|(id, _)| !kept.contains(id));
     let leftovers: Vec<PathBuf> = leftovers.map(|(_, path)| path).collect();
     let log_is_clean = log.chain.is_empty() || (log.clean && !log.needs_rewrite());
     let believed = manifest.is_durable() || (manifest.was_clean() && log_is_clean);
     let is_owed = !believed
+        || legacy.log_is_spent
         || !leftovers.is_empty()
         || !listing.temporaries.is_empty()
         || !log.obsolete.is_empty();
@@ -345,6 +292,8 @@ fn build(
         temporaries: listing.temporaries,
         unclean: !believed,
         rewritten: None,
+        adoption: legacy.debt,
+        legacy_log_is_spent: legacy.log_is_spent,
     });
     Ok(Engine::new(Parts {
         directory,
@@ -355,7 +304,13 @@ fn build(
         run_context,
         manifest,
         committer: Committer::new(Arc::clone(&active), config.wal_enabled()),
-        unsettled: Unsettled::new(log_options, log_end, replayed_ordinal, owed),
+        unsettled: Unsettled::new(
+            log_options,
+            log_end,
+            replayed_ordinal,
+            legacy.is_replayed,
+            owed,
+        ),
         view: ReadView {
             active,
             sealed,

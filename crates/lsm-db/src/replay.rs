@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use lsm_wal::{Record, RecoveredLog};
 
+use crate::adoption::LEGACY_LOG_SEQNO;
 use crate::commit::insert;
 use crate::filter::MemtableFilter;
+use crate::legacy_log::LegacyWrites;
 use crate::run::RunContext;
 use crate::view::LoggedMemtable;
 use crate::{Error, Result};
@@ -42,6 +44,21 @@ impl Replay {
             segment: None,
             memtables: Vec::new(),
         }
+    }
+
+    /// Takes what the log of `lsm-db` 1.x says, which is older than any record.
+    pub(crate) fn take_legacy(&mut self, writes: LegacyWrites) {
+        if writes.is_empty() {
+            return;
+        }
+        let filter = MemtableFilter::new(&self.context.filters, self.capacity_bytes);
+        let logged = LoggedMemtable::new(1, filter, &self.context.reaper).of_legacy_log();
+        for (key, value) in writes {
+            logged.insert(LEGACY_LOG_SEQNO, key, value);
+        }
+        logged.wrote(None, LEGACY_LOG_SEQNO, 0);
+        self.last_seqno = LEGACY_LOG_SEQNO;
+        self.memtables.push(logged);
     }
 
     pub(crate) fn take(&mut self, record: &Record) -> Result<()> {

@@ -11,9 +11,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use lsm_format::MAGIC;
 use lsm_fs::FileSystem;
-use lsm_version::VersionEdit;
+use lsm_version::{LEGACY_LOG_FILE_NAME, VersionEdit, run_unnamed_file_name};
 use lsm_wal::{LogOptions, Position, RecoveredLog, segment_file_name};
 
+use crate::adoption::AdoptionDebt;
 use crate::engine::Engine;
 use crate::sync::locked;
 use crate::view::LoggedMemtable;
@@ -29,6 +30,8 @@ pub(crate) struct Unsettled {
     latest: Mutex<Option<Arc<Error>>>,
     /// The ordinal of the last memtable that was replayed; 0 if nothing was.
     pub(crate) replayed_ordinal: u64,
+    /// Whether what was replayed is a log of `lsm-db` 1.x.
+    pub(crate) replays_legacy_log: bool,
 }
 
 #[derive(Debug)]
@@ -40,6 +43,9 @@ pub(crate) struct Owed {
     pub(crate) unclean: bool,
     /// The segment that the tail was written to again, and where it ends.
     pub(crate) rewritten: Option<(u64, Position)>,
+    /// What comes before our manifest takes the place of one of `lsm-db` 1.x.
+    pub(crate) adoption: Option<AdoptionDebt>,
+    pub(crate) legacy_log_is_spent: bool,
 }
 
 impl Unsettled {
@@ -48,6 +54,7 @@ impl Unsettled {
         log_options: LogOptions,
         log_end: Option<Position>,
         replayed_ordinal: u64,
+        replays_legacy_log: bool,
         owed: Option<Owed>,
     ) -> Self {
         let known_end = OnceLock::new();
@@ -61,6 +68,7 @@ impl Unsettled {
             log_end: known_end,
             latest: Mutex::new(None),
             replayed_ordinal,
+            replays_legacy_log,
         }
     }
 
@@ -124,6 +132,10 @@ impl Engine {
         } else {
             self.unsettled.log_end.get_or_init(|| owed.log.end);
         }
+        if owed.legacy_log_is_spent {
+            // A file too many harms nobody; the next open tries again.
+            let _ = self.remove_legacy_log();
+        }
         let mut unlinked = std::mem::take(&mut owed.leftovers);
         let obsolete = owed.log.obsolete.iter().chain(owed.log.superseded());
         unlinked.extend(obsolete.map(|id| self.directory.join(segment_file_name(*id))));
@@ -143,6 +155,10 @@ impl Engine {
     }
 
     fn write_again(&self, owed: &mut Owed) -> Result<()> {
+        if let Some(adoption) = &owed.adoption {
+            self.prepare_adoption(adoption)?;
+            owed.adoption = None;
+        }
         {
             let mut manifest = locked(&self.manifest);
             if !manifest.is_durable() {
@@ -172,6 +188,61 @@ impl Engine {
         self.commit_edit(&mut manifest, edit)?;
         self.unsettled.log_end.get_or_init(|| bounds.end);
         Ok(())
+    }
+
+    /// Makes durable what our manifest is going to name, and keeps what nobody names from being
+    /// taken for a leftover. Safe to repeat.
+    fn prepare_adoption(&self, adoption: &AdoptionDebt) -> Result<()> {
+        self.health.check()?;
+        for path in &adoption.relied_on {
+            let opened = self.file_system.open(path);
+            let file = opened.map_err(|source| Error::io("open", path, source))?;
+            match file.sync() {
+                // Some platforms sync only what may be written; there 1.x has to be believed.
+                Err(source) if source.kind() != io::ErrorKind::PermissionDenied => {
+                    let error = Error::io("sync a file of lsm-db 1.x,", path, source);
+                    self.health.poison(&error);
+                    return Err(error);
+                }
+                _ => {}
+            }
+        }
+        for id in &adoption.set_aside {
+            let run = self.run_context.run_path(*id);
+            let failed = |source| Error::io("set aside a run,", &run, source);
+            if self.file_system.kind(&run).map_err(failed)?.is_none() {
+                // An earlier try got that far.
+                continue;
+            }
+            let aside = self.directory.join(run_unnamed_file_name(*id));
+            if self.file_system.kind(&aside).map_err(failed)?.is_some() {
+                return Err(failed(io::ErrorKind::AlreadyExists.into()));
+            }
+            self.file_system.rename(&run, &aside).map_err(failed)?;
+        }
+        self.sync_directory()
+    }
+
+    /// Unlinks the log of `lsm-db` 1.x and forgets about it. Call once an edit has retired it.
+    pub(crate) fn remove_legacy_log(&self) -> Result<()> {
+        if !self.health.may_unlink() {
+            return Ok(());
+        }
+        let path = self.directory.join(LEGACY_LOG_FILE_NAME);
+        match self.file_system.remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", &path, error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        // Once the manifest has forgotten it, a file of that name is somebody else's: first it
+        // must be sure not to come back.
+        self.sync_directory()?;
+        let edit = VersionEdit {
+            legacy_log_live: Some(false),
+            ..VersionEdit::default()
+        };
+        self.commit_edit(&mut locked(&self.manifest), edit)
     }
 
     /// Ends the log and the manifest with marks that claim all before them, so that the next open

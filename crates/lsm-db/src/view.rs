@@ -34,6 +34,7 @@ pub(crate) struct LoggedMemtable {
     pub(crate) ordinal: u64,
     segments: Mutex<Vec<u64>>,
     keeps_log: bool,
+    is_legacy_log: bool,
     slack_bytes: AtomicU64,
     last_seqno: AtomicU64,
     reaper: Reaper,
@@ -47,6 +48,7 @@ impl LoggedMemtable {
             ordinal,
             segments: Mutex::new(Vec::new()),
             keeps_log: false,
+            is_legacy_log: false,
             slack_bytes: AtomicU64::new(0),
             last_seqno: AtomicU64::new(0),
             reaper: reaper.clone(),
@@ -57,6 +59,16 @@ impl LoggedMemtable {
     pub(crate) fn keeping_log(mut self) -> Self {
         self.keeps_log = true;
         self
+    }
+
+    /// A memtable that holds all that a log of `lsm-db` 1.x says: its flush retires that log.
+    pub(crate) fn of_legacy_log(mut self) -> Self {
+        self.is_legacy_log = true;
+        self
+    }
+
+    pub(crate) fn is_legacy_log(&self) -> bool {
+        self.is_legacy_log
     }
 
     /// Inserts one operation of a batch, or its only one.

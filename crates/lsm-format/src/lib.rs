@@ -6,6 +6,7 @@ extern crate alloc;
 
 mod block;
 mod checksum;
+mod counted;
 mod cursor;
 mod encode;
 mod entry;
@@ -27,6 +28,7 @@ mod verify;
 
 pub use block::Block;
 pub use checksum::crc32c;
+pub use counted::CountedEntries;
 pub use cursor::{BlockSource, RunCursor};
 pub use encode::RunSummary;
 pub use entry::{Entries, Entry, check_lengths, encode_entry, encoded_len};

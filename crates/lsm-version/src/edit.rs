@@ -26,7 +26,8 @@ pub struct VersionEdit {
     pub flushed_seqno: Option<u64>,
     /// New ceilings; lowered only by a clean edit.
     pub ceilings: Option<Ceilings>,
-    /// Whether a log of `lsm-db` 1.x (`wal.log`) is still to be replayed.
+    /// Whether a log of `lsm-db` 1.x (`wal.log`) is this database's, see
+    /// [`ManifestState::legacy_log_live`](crate::ManifestState::legacy_log_live).
     pub legacy_log_live: Option<bool>,
     /// Whether this is the mark of a clean close: all before it is claimed to be durable, and
     /// nothing comes after it from this handle. Such an edit changes no runs.

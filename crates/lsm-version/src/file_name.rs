@@ -29,6 +29,7 @@ const RUN_PREFIX: &str = "run-";
 const RUN_SUFFIX: &str = ".sst";
 const SIDECAR_SUFFIX: &str = ".bloom";
 const TEMP_SUFFIX: &str = ".tmp";
+const UNNAMED_SUFFIX: &str = ".unnamed";
 const RUN_DIGITS: usize = 10;
 
 /// What a name in a database's directory stands for.
@@ -144,6 +145,13 @@ pub fn run_sidecar_temp_file_name(id: RunId) -> String {
     format!("{RUN_PREFIX}{id:010}{RUN_SUFFIX}{SIDECAR_SUFFIX}{TEMP_SUFFIX}")
 }
 
+/// The name under which a run of `lsm-db` 1.x that its manifest does not name is kept:
+/// [foreign](FileKind::Foreign) from then on, so that nothing removes it.
+#[must_use]
+pub fn run_unnamed_file_name(id: RunId) -> String {
+    format!("{RUN_PREFIX}{id:010}{RUN_SUFFIX}{UNNAMED_SUFFIX}")
+}
+
 /// The id in a run's file name, or `None` if `name` is not exactly `run-<10 digits>.sst`.
 #[must_use]
 pub fn parse_run_file_name(name: &OsStr) -> Option<RunId> {
@@ -164,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_of_ours_is_recognised() {
+    fn every_name_of_ours_is_recognised_and_what_is_set_aside_is_none() {
         for (name, kind) in [
             (run_file_name(0), FileKind::Run(0)),
             (run_file_name(RUN_ID_MAX), FileKind::Run(RUN_ID_MAX)),
@@ -184,6 +192,7 @@ mod tests {
             ("MANIFEST".into(), FileKind::Manifest),
             ("MANIFEST.tmp".into(), FileKind::ManifestTemp),
             ("LOCK".into(), FileKind::Lock),
+            (run_unnamed_file_name(12), FileKind::Foreign),
         ] {
             assert_eq!(FileKind::of(OsStr::new(&name)), kind, "{name}");
         }

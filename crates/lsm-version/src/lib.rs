@@ -16,7 +16,7 @@ pub use edit::{Ceilings, EditError, VersionEdit};
 pub use file_name::{
     FileKind, LEGACY_LOG_FILE_NAME, LOCK_FILE_NAME, MANIFEST_FILE_NAME, MANIFEST_TEMP_FILE_NAME,
     RUN_ID_MAX, RunId, parse_run_file_name, run_file_name, run_sidecar_file_name,
-    run_sidecar_temp_file_name, run_temp_file_name,
+    run_sidecar_temp_file_name, run_temp_file_name, run_unnamed_file_name,
 };
 pub use legacy::{LegacyManifest, LegacyManifestError};
 pub use level::Level;

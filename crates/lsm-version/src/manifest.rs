@@ -95,15 +95,18 @@ impl Manifest {
         }
     }
 
-    /// Makes the manifest of a database that `lsm-db` 1.x wrote, in the place of its text
-    /// manifest, if there is one; durable when it returns.
+    /// The manifest of a database that `lsm-db` 1.x wrote, to take the place of its text manifest,
+    /// if there is one. Writes nothing: the first [`commit`](Self::commit) does, by one rename, so
+    /// that a crash leaves either the old manifest or the new.
     ///
     /// `first` says what the database holds: its runs, a run id ceiling above all of them, and
-    /// whether its log is still to be replayed. A crash leaves either the old manifest or the new.
+    /// whether there is a log of 1.x. The runs must be durable, names included, before the first
+    /// commit.
     ///
     /// # Errors
-    /// [`CommitError::AlreadyExists`] if `MANIFEST` is not a text manifest of 1.x; otherwise as
-    /// [`commit`](Self::commit).
+    /// [`CommitError::AlreadyExists`] if `MANIFEST` is not a text manifest of 1.x;
+    /// [`CommitError::Invalid`] if `first` contradicts itself; [`CommitError::NotWritten`] if the
+    /// text manifest cannot be read.
     pub fn adopt(
         fs: Arc<dyn FileSystem>,
         dir: &Path,
@@ -120,7 +123,18 @@ impl Manifest {
         let state = ManifestState::default()
             .apply(first)
             .map_err(CommitError::Invalid)?;
-        Self::replace(fs, dir, identity, state)
+        Ok(Self {
+            fs,
+            dir: dir.to_owned(),
+            identity,
+            generation: 0,
+            state,
+            writer: None,
+            was_clean: false,
+            was_torn: false,
+            is_durable: false,
+            poisoned: None,
+        })
     }
 
     fn replace(

@@ -28,13 +28,27 @@ pub struct ManifestState {
     pub flushed_seqno: u64,
     /// The ids from which on none was ever given out.
     pub ceilings: Ceilings,
-    /// Whether a log of `lsm-db` 1.x (`wal.log`) is still to be replayed.
+    /// Whether a log of `lsm-db` 1.x (`wal.log`) is this database's: to be replayed while the
+    /// flushed seqno is 0, and from then on only to be unlinked. Where it is not, a file of that
+    /// name is somebody else's.
     pub legacy_log_live: bool,
     /// Whether the last edit was the mark of a clean close.
     pub(crate) clean: bool,
 }
 
 impl ManifestState {
+    /// Whether a log of `lsm-db` 1.x is still to be replayed.
+    #[must_use]
+    pub fn replays_legacy_log(&self) -> bool {
+        self.legacy_log_live && self.flushed_seqno == 0
+    }
+
+    /// Whether all of a log of `lsm-db` 1.x is in a run, and its file may still be there.
+    #[must_use]
+    pub fn has_spent_legacy_log(&self) -> bool {
+        self.legacy_log_live && self.flushed_seqno > 0
+    }
+
     /// Whether the last edit was the mark of a clean close, with nothing after it.
     #[must_use]
     pub fn is_clean(&self) -> bool {

@@ -59,6 +59,17 @@ pub enum Error {
         /// How it is known to be damage and not a torn tail.
         reason: String,
     },
+    /// A log of `lsm-db` 1.x has a bad record and a valid one after it, so it was not torn off
+    /// there. Restore it from a copy; going on would lose acknowledged writes.
+    #[error("the log of lsm-db 1.x is damaged at offset {offset} of {}: {reason}", path.display())]
+    LegacyDamaged {
+        /// Where the bad record starts, in bytes from the start of the file.
+        offset: u64,
+        /// The log.
+        path: PathBuf,
+        /// How it is known to be damage and not a torn tail.
+        reason: String,
+    },
     /// A segment that the log needs is not there. Restore the file; opening would lose
     /// acknowledged writes.
     #[error("segment {segment} is missing: {} does not exist", path.display())]
@@ -185,6 +196,15 @@ impl Clone for Error {
                 reason,
             } => Self::Damaged {
                 segment: *segment,
+                offset: *offset,
+                path: path.clone(),
+                reason: reason.clone(),
+            },
+            Self::LegacyDamaged {
+                offset,
+                path,
+                reason,
+            } => Self::LegacyDamaged {
                 offset: *offset,
                 path: path.clone(),
                 reason: reason.clone(),

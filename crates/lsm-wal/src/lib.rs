@@ -4,6 +4,7 @@
 mod commit_queue;
 mod error;
 mod frame;
+mod legacy;
 mod log;
 mod names;
 mod pacer;
@@ -19,6 +20,7 @@ pub use frame::{
     FRAME_ALIGNMENT, FRAME_HEADER_LEN, FrameBuffer, FrameHeader, FrameKey, FrameReader, KIND_DATA,
     KIND_END, KIND_MUST_UNDERSTAND, LaterClaim, Step, decode_header, later_claim,
 };
+pub use legacy::read_legacy_log;
 pub use log::Log;
 pub use names::{
     parse_segment_file_name, parse_segment_temporary_file_name, segment_file_name,

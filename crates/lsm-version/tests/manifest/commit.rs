@@ -228,8 +228,16 @@ fn a_text_manifest_is_adopted_by_one_rename() {
     };
     let fs = disk_with(text);
     assert!(matches!(load(fs.clone()), Err(LoadError::Legacy { .. })));
-    let manifest = Manifest::adopt(Arc::new(fs.clone()), dir(), IDENTITY, &first).expect("adopts");
-    assert!(manifest.state().legacy_log_live);
+    let mut manifest =
+        Manifest::adopt(Arc::new(fs.clone()), dir(), IDENTITY, &first).expect("adopts");
+    assert!(manifest.state().replays_legacy_log());
+    assert!(!manifest.is_durable());
+    assert!(
+        matches!(load(fs.clone()), Err(LoadError::Legacy { .. })),
+        "nothing is written before the first commit"
+    );
+    manifest.commit(VersionEdit::default()).expect("commits");
+    assert!(manifest.is_durable());
     assert_eq!(
         state_of(fs.crash(&CrashImage::NothingUnsynced)),
         *manifest.state()
@@ -249,6 +257,8 @@ fn a_text_manifest_is_adopted_by_one_rename() {
     }
     // With a log but no manifest of either kind there is nothing to replace.
     let fs = SimFs::new();
-    Manifest::adopt(Arc::new(fs.clone()), dir(), IDENTITY, &first).expect("adopts");
+    let mut manifest =
+        Manifest::adopt(Arc::new(fs.clone()), dir(), IDENTITY, &first).expect("adopts");
+    manifest.commit(VersionEdit::default()).expect("commits");
     assert_eq!(state_of(fs).version.run_count(), 1);
 }
