@@ -21,6 +21,7 @@ mod play;
 pub mod scenarios;
 pub mod script;
 mod stage;
+mod start;
 mod violation;
 
 pub use book::Reached;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use lsm_fs::{FileSystem, RealFs};
 
 use crate::directory::{Files, plant, read};
-use crate::model::Model;
+use crate::model::{Model, Write, apply};
 
 /// The names of them all.
 pub const ALL: [&str; 3] = ["db-flushed", "db-compacted", "db-with-log"];
@@ -54,4 +54,59 @@ pub fn plant_all(fs: &dyn FileSystem, dir: &Path, files: &Files) -> io::Result<(
     files
         .iter()
         .try_for_each(|(name, bytes)| plant(fs, &dir.join(name), bytes))
+}
+
+/// A directory with what it holds: one by its name, or, as `a+b`, one with the log of another in
+/// the place of its own.
+///
+/// # Errors
+/// The file system's, and `InvalidData` for a log that is none.
+pub fn named(name: &str) -> io::Result<(Files, Model)> {
+    let Some((name, other)) = name.split_once('+') else {
+        return Ok((files(name)?, model(name)?));
+    };
+    let (mut files, mut model) = (files(name)?, model(name)?);
+    let log = self::files(other)?.remove("wal.log").unwrap_or_default();
+    let writes = writes_of(&log).ok_or(io::ErrorKind::InvalidData)?;
+    apply(&mut model, &writes);
+    files.insert("wal.log".to_owned(), log);
+    Ok((files, model))
+}
+
+/// The writes of a sound log of 1.x, read without the engine's help.
+fn writes_of(log: &[u8]) -> Option<Vec<Write>> {
+    let mut rest = log;
+    let mut take = |len: usize| {
+        let (taken, after) = rest.split_at_checked(len)?;
+        rest = after;
+        Some(taken)
+    };
+    let number = |bytes: &[u8]| Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize);
+    let mut writes = Vec::new();
+    while let Some(header) = take(8) {
+        let _ = header;
+        for _ in 0..number(take(4)?)? {
+            let key_len = number(take(4)?)?;
+            let key = take(key_len)?.to_vec();
+            let is_tombstone = take(1)? == [1];
+            let value_len = number(take(4)?)?;
+            let value = take(value_len)?.to_vec();
+            writes.push((key, (!is_tombstone).then_some(value)));
+        }
+    }
+    Some(writes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_alone_holds_what_its_listing_says() -> io::Result<()> {
+        let log = files("db-with-log")?.remove("wal.log").unwrap_or_default();
+        let mut replayed = Model::new();
+        apply(&mut replayed, &writes_of(&log).unwrap_or_default());
+        assert_eq!(replayed, model("db-with-log")?);
+        Ok(())
+    }
 }

@@ -5,10 +5,10 @@
 //! line counts steps and nothing stands after it.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::{tidy, workspace};
+use crate::tidy;
+use crate::workspace::{self, run_cargo};
 
 enum Action {
     /// Runs cargo once for each line of arguments, with the environment given.
@@ -61,8 +61,25 @@ const STEPS: &[Step] = &[
     ),
     cargo(
         "features",
-        "each reduced set of features compiles without a warning",
-        &["clippy --locked --package lsm-format --no-default-features -- -D warnings"],
+        "each reduced set of features compiles without a warning, and lsm-db passes its tests",
+        &[
+            "clippy --locked --package lsm-format --no-default-features -- -D warnings",
+            // Those of lsm-db: none, each alone, each missing, all. `std` and `alloc` are names only.
+            "clippy --locked --package lsm-db --all-targets --no-default-features -- -D warnings",
+            "clippy --locked --package lsm-db --all-targets --no-default-features \
+             --features std -- -D warnings",
+            "clippy --locked --package lsm-db --all-targets --no-default-features \
+             --features bloom,error-forge -- -D warnings",
+            "clippy --locked --package lsm-db --all-targets --no-default-features \
+             --features durability,error-forge -- -D warnings",
+            "clippy --locked --package lsm-db --all-targets --no-default-features \
+             --features durability,bloom -- -D warnings",
+            // With the defaults the step `test` tests it.
+            "test --locked --package lsm-db --no-default-features",
+            "test --locked --package lsm-db --no-default-features --features bloom",
+            "test --locked --package lsm-db --no-default-features --features durability",
+            "test --locked --package lsm-db --no-default-features --features error-forge",
+        ],
     ),
     cargo(
         "no-std",
@@ -86,6 +103,11 @@ const STEPS: &[Step] = &[
             "test --workspace",
             "test --locked --workspace --features xtask/engine --bin xtask",
         ],
+    ),
+    cargo(
+        "conformance",
+        "formats are those of the golden files, and lsm-db 1.1.0 agrees",
+        &["xtask conformance"],
     ),
     cargo(
         "model",
@@ -174,23 +196,6 @@ fn run_step(step: &Step, root: &Path) -> Result<(), String> {
         } => commands
             .iter()
             .try_for_each(|arguments| run_cargo(arguments, environment, root)),
-    }
-}
-
-fn run_cargo(arguments: &str, environment: &[(&str, &str)], root: &Path) -> Result<(), String> {
-    let line = format!("cargo {arguments}");
-    println!("$ {line}");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(arguments.split_whitespace())
-        .envs(environment.iter().copied())
-        .current_dir(root)
-        .status()
-        .map_err(|error| format!("`{line}`: {error}"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("`{line}`: {status}"))
     }
 }
 

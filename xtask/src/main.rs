@@ -1,9 +1,10 @@
 //! The project's own commands, run as `cargo xtask <command>`.
 //!
-//! `tidy` checks what the compiler does not, `ci` runs the whole gate, `model` explores the small
-//! concurrent parts, `mutants` breaks the rules of the engine one by one and sees whether a test
-//! fails; `stress`, `crash` and `load` run the engine for longer than a test may. Contributors and
-//! CI call this program; no crate depends on it, and it never changes a source file.
+//! `tidy` checks what the compiler does not, `ci` runs the whole gate, `conformance` compares with
+//! frozen bytes and with the predecessor, `model` explores the small concurrent parts, `mutants`
+//! breaks the rules of the engine one by one and sees whether a test fails; `stress`, `crash` and
+//! `load` run the engine for longer than a test may. Contributors and CI call this program; no crate
+//! depends on it, and it never changes a source file.
 
 #![forbid(unsafe_code)]
 #![expect(
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 mod ci;
+mod conformance;
 mod engine;
 mod model;
 mod mutants;
@@ -42,6 +44,8 @@ enum Command {
     Tidy,
     /// Runs the gate: every step that a change must pass, or only the named ones
     Ci(CiArgs),
+    /// Holds the formats against their golden files, and the store against lsm-db 1.1.0
+    Conformance(ConformanceArgs),
     /// Explores the interleavings of the concurrent kernels further than the tests do (release build)
     Model(ModelArgs),
     /// Breaks one rule of the engine after another, and sees whether the tests find it
@@ -61,6 +65,22 @@ struct CiArgs {
     list: bool,
     /// Steps to run instead of all
     steps: Vec<String>,
+}
+
+#[derive(Args)]
+struct ConformanceArgs {
+    /// Random runs that both write and read
+    #[arg(long, default_value_t = 2000)]
+    runs: u64,
+    /// Random directories that lsm-db 1.1.0 writes and this store takes over, without and with its log
+    #[arg(long, default_value_t = 100)]
+    directories: u64,
+    /// Seed of every random choice
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Writes the golden files anew, and shows what changed
+    #[arg(long)]
+    bless: bool,
 }
 
 #[derive(Args)]
@@ -130,6 +150,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Command::Ci(args) => ci::run(&args.steps),
+        Command::Conformance(args) => conformance::run(&args),
         Command::Model(args) => model::run(&args),
         Command::Mutants(args) => mutants::run(&args),
         Command::Stress(args) => engine::stress(&args),

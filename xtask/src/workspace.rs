@@ -1,6 +1,7 @@
 //! The workspace as the checks see it: its root, its packages, its files.
 //!
-//! `tidy` and `ci` call it. It asks `cargo metadata` and `git ls-files`, and never writes.
+//! `tidy`, `ci` and the commands that build programs call it. It asks `cargo metadata` and
+//! `git ls-files`, runs cargo, and never writes itself.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -73,4 +74,26 @@ pub(crate) fn files(root: &Path) -> Result<Vec<SourceFile>, String> {
             })
         })
         .collect())
+}
+
+/// Runs cargo in `root` with these arguments, shown first, and this environment.
+pub(crate) fn run_cargo(
+    arguments: &str,
+    environment: &[(&str, &str)],
+    root: &Path,
+) -> Result<(), String> {
+    let line = format!("cargo {arguments}");
+    println!("$ {line}");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(arguments.split_whitespace())
+        .envs(environment.iter().copied())
+        .current_dir(root)
+        .status()
+        .map_err(|error| format!("`{line}`: {error}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("`{line}`: {status}"))
+    }
 }

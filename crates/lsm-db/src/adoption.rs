@@ -11,7 +11,9 @@
 //! 4. The log is unlinked.
 //!
 //! The whole log is one batch with the first seqno there is. So "the flushed seqno is past 0"
-//! and "the log is retired" are the same, and it can never be replayed over what came later.
+//! and "the log is retired" are the same, and it can never be replayed over what came later. That
+//! there once was a log stays in the manifest: should its name come back after a power cut, it is
+//! known for a leftover, while a `wal.log` beside any other store of ours is left alone.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

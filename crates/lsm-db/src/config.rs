@@ -74,7 +74,7 @@ impl LsmConfig {
             compaction_trigger_runs: DEFAULT_COMPACTION_TRIGGER,
             block_cache_capacity_bytes: DEFAULT_BLOCK_CACHE_CAPACITY,
             durability: Durability::default(),
-            wal: true,
+            wal: cfg!(feature = "durability"),
             run_bytes_target: None,
             level_fanout: DEFAULT_LEVEL_FANOUT,
             filter_bits_per_key: DEFAULT_FILTER_BITS,
@@ -142,7 +142,8 @@ impl LsmConfig {
         self.durability
     }
 
-    /// Whether writes go to the log. Without it a crash loses what was not flushed, `write_with`
+    /// Whether writes go to the log; by default they do, unless the crate's feature `durability` is
+    /// off. Without it a crash loses what was not flushed, `write_with`
     /// refuses [`Durability::Sync`], and [`sync`](crate::Lsm::sync) flushes.
     #[must_use]
     pub fn wal(mut self, enabled: bool) -> Self {
@@ -316,9 +317,15 @@ mod tests {
     }
 
     #[test]
+    fn the_log_is_on_by_default_unless_the_feature_is_off() {
+        let expected = cfg!(feature = "durability");
+        assert_eq!(LsmConfig::new().wal_enabled(), expected);
+    }
+
+    #[test]
     fn configurations_compare_by_value_and_their_seams_by_identity() {
         assert_eq!(LsmConfig::new(), LsmConfig::default());
-        assert_ne!(LsmConfig::new(), LsmConfig::new().wal(false));
+        assert_ne!(LsmConfig::new().wal(true), LsmConfig::new().wal(false));
         let scheduler = Scheduler::stepped(1);
         let config = LsmConfig::new().scheduler(scheduler.clone());
         assert_eq!(config, LsmConfig::new().scheduler(scheduler));

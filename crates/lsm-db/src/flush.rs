@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use lsm_compact::Cursor;
-use lsm_version::{RunMeta, VersionEdit};
+use lsm_version::{LEGACY_LOG_FILE_NAME, RunMeta, VersionEdit};
 use lsm_wal::{LogBounds, segment_file_name};
 
 use crate::attempts::Attempts;
@@ -128,10 +128,6 @@ impl Engine {
             return Err(error);
         }
         self.counters.flushes.fetch_add(1, Ordering::Relaxed);
-        if logged.is_legacy_log() {
-            // That edit retired it. What goes wrong here is left to the next open.
-            let _ = self.remove_legacy_log();
-        }
         Ok(())
     }
 
@@ -196,11 +192,13 @@ impl Engine {
             self.log_retired_below.store(last + 1, Ordering::Release);
         }
         self.note_debt();
-        let paths = segments
-            .iter()
-            .map(|id| self.directory.join(segment_file_name(*id)))
-            .collect();
-        self.reaper.post(paths);
+        let segments = segments.iter().map(|id| segment_file_name(*id));
+        let legacy_log = logged
+            .is_legacy_log()
+            .then(|| LEGACY_LOG_FILE_NAME.to_owned());
+        let retired = segments.chain(legacy_log);
+        self.reaper
+            .post(retired.map(|name| self.directory.join(name)).collect());
         Ok(())
     }
 

@@ -47,6 +47,9 @@ impl Lsm {
     /// What a crash left is recovered: a prefix of all writes in the order they were committed,
     /// with every write in it that was acknowledged as durable.
     ///
+    /// A directory that `lsm-db` 1.x wrote is taken over, with all it holds; every run is read once
+    /// for that, and 1.x refuses the directory afterwards. Take a copy first.
+    ///
     /// # Errors
     /// [`Error::Locked`] if it is open already; [`Error::Corruption`] if what must be there isn't;
     /// [`Error::UnsupportedFormat`] for files of another format; [`Error::Io`]. In all these cases

@@ -270,11 +270,13 @@ fn build(
     let leftovers = listing.runs.into_iter().chain(sidecars);
     let leftovers = leftovers.filter(|(id, _)| !kept.contains(id));
     let leftovers: Vec<PathBuf> = leftovers.map(|(_, path)| path).collect();
+    let spent = legacy.log_is_spent;
+    let files_of_1x: Vec<PathBuf> = listing.legacy_log.into_iter().filter(|_| spent).collect();
     let log_is_clean = log.chain.is_empty() || (log.clean && !log.needs_rewrite());
     let believed = manifest.is_durable() || (manifest.was_clean() && log_is_clean);
     let is_owed = !believed
-        || legacy.log_is_spent
         || !leftovers.is_empty()
+        || !files_of_1x.is_empty()
         || !listing.temporaries.is_empty()
         || !log.obsolete.is_empty();
 
@@ -293,7 +295,7 @@ fn build(
         unclean: !believed,
         rewritten: None,
         adoption: legacy.debt,
-        legacy_log_is_spent: legacy.log_is_spent,
+        files_of_1x,
     });
     Ok(Engine::new(Parts {
         directory,

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use lsm_format::MAGIC;
 use lsm_fs::FileSystem;
-use lsm_version::{LEGACY_LOG_FILE_NAME, VersionEdit, run_unnamed_file_name};
+use lsm_version::{VersionEdit, run_unnamed_file_name};
 use lsm_wal::{LogOptions, Position, RecoveredLog, segment_file_name};
 
 use crate::adoption::AdoptionDebt;
@@ -45,7 +45,8 @@ pub(crate) struct Owed {
     pub(crate) rewritten: Option<(u64, Position)>,
     /// What comes before our manifest takes the place of one of `lsm-db` 1.x.
     pub(crate) adoption: Option<AdoptionDebt>,
-    pub(crate) legacy_log_is_spent: bool,
+    /// Files that `lsm-db` 1.x may still want until our manifest is in place.
+    pub(crate) files_of_1x: Vec<PathBuf>,
 }
 
 impl Unsettled {
@@ -132,11 +133,8 @@ impl Engine {
         } else {
             self.unsettled.log_end.get_or_init(|| owed.log.end);
         }
-        if owed.legacy_log_is_spent {
-            // A file too many harms nobody; the next open tries again.
-            let _ = self.remove_legacy_log();
-        }
         let mut unlinked = std::mem::take(&mut owed.leftovers);
+        unlinked.append(&mut owed.files_of_1x);
         let obsolete = owed.log.obsolete.iter().chain(owed.log.superseded());
         unlinked.extend(obsolete.map(|id| self.directory.join(segment_file_name(*id))));
         self.reaper.post(unlinked);
@@ -221,28 +219,6 @@ impl Engine {
             self.file_system.rename(&run, &aside).map_err(failed)?;
         }
         self.sync_directory()
-    }
-
-    /// Unlinks the log of `lsm-db` 1.x and forgets about it. Call once an edit has retired it.
-    pub(crate) fn remove_legacy_log(&self) -> Result<()> {
-        if !self.health.may_unlink() {
-            return Ok(());
-        }
-        let path = self.directory.join(LEGACY_LOG_FILE_NAME);
-        match self.file_system.remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::io("remove", &path, error));
-            }
-            Ok(()) | Err(_) => {}
-        }
-        // Once the manifest has forgotten it, a file of that name is somebody else's: first it
-        // must be sure not to come back.
-        self.sync_directory()?;
-        let edit = VersionEdit {
-            legacy_log_live: Some(false),
-            ..VersionEdit::default()
-        };
-        self.commit_edit(&mut locked(&self.manifest), edit)
     }
 
     /// Ends the log and the manifest with marks that claim all before them, so that the next open

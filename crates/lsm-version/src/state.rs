@@ -28,9 +28,9 @@ pub struct ManifestState {
     pub flushed_seqno: u64,
     /// The ids from which on none was ever given out.
     pub ceilings: Ceilings,
-    /// Whether a log of `lsm-db` 1.x (`wal.log`) is this database's: to be replayed while the
-    /// flushed seqno is 0, and from then on only to be unlinked. Where it is not, a file of that
-    /// name is somebody else's.
+    /// Whether a log of `lsm-db` 1.x (`wal.log`) came with this database: to be replayed while the
+    /// flushed seqno is 0, and from then on a leftover if it is still there. Where none came, a
+    /// file of that name is somebody else's.
     pub legacy_log_live: bool,
     /// Whether the last edit was the mark of a clean close.
     pub(crate) clean: bool,
@@ -43,7 +43,7 @@ impl ManifestState {
         self.legacy_log_live && self.flushed_seqno == 0
     }
 
-    /// Whether all of a log of `lsm-db` 1.x is in a run, and its file may still be there.
+    /// Whether there was a log of `lsm-db` 1.x and all of it is in a run.
     #[must_use]
     pub fn has_spent_legacy_log(&self) -> bool {
         self.legacy_log_live && self.flushed_seqno > 0

@@ -43,12 +43,39 @@ fn write() -> SimFs {
     fs
 }
 
+/// `cargo xtask conformance --bless`: writes the golden file anew, and shows the lines that change.
+#[expect(clippy::print_stdout, reason = "it is asked for by hand")]
+#[expect(clippy::disallowed_methods, reason = "a golden file is no store's")]
+fn bless(found: &[u8]) {
+    let (old, new) = (hex_dump(GOLDEN), hex_dump(found));
+    for line in old
+        .lines()
+        .filter(|line| !new.lines().any(|new| new == *line))
+    {
+        println!("- {line}");
+    }
+    for line in new
+        .lines()
+        .filter(|line| !old.lines().any(|old| old == *line))
+    {
+        println!("+ {line}");
+    }
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/golden/wal-0000000002.log"
+    );
+    std::fs::write(path, found).unwrap();
+}
+
 #[test]
 fn the_writer_writes_the_golden_bytes() {
     let fs = write();
     let file = fs.open(Path::new("/wal-0000000002.log")).unwrap();
     let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
     file.read_exact_at(&mut bytes, 0).unwrap();
+    if std::env::var_os("LSM_BLESS").is_some() {
+        return bless(&bytes);
+    }
     assert_eq!(hex_dump(&bytes), hex_dump(GOLDEN));
 }
 

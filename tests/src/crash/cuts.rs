@@ -11,9 +11,10 @@ use std::time::Instant;
 
 use super::aftermath::Remains;
 use super::book::{Reached, SharedBook, read};
-use super::play::{Play, Start, new_book};
+use super::play::{Play, new_book};
 use super::script::{Ending, Step};
 use super::stage::{Moment, Watcher};
+use super::start::Start;
 use super::{Crash, Scenario, Violation, mixed};
 
 /// How much of a sweep is done.

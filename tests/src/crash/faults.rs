@@ -12,9 +12,10 @@ use lsm_fs::CrashImage;
 use super::aftermath::Remains;
 use super::book::read;
 use super::cuts::{Tally, caught};
-use super::play::{Play, Start};
+use super::play::Play;
 use super::script::Trouble;
 use super::stage::Strike;
+use super::start::Start;
 use super::{Crash, Scenario, Violation, mixed};
 
 /// How much of a sweep is done.

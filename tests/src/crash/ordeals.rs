@@ -10,8 +10,9 @@ use quickcheck::{Arbitrary, Gen, QuickCheck};
 use super::aftermath::Remains;
 use super::book::read;
 use super::cuts::caught;
-use super::play::{Play, Start};
+use super::play::Play;
 use super::script::{Ending, Step, Trouble};
+use super::start::Start;
 use super::{Crash, Scenario, Violation};
 use crate::life::Setup;
 
@@ -59,6 +60,7 @@ fn endure(ordeal: &Ordeal) -> Result<(), String> {
     let scenario = Scenario {
         name: "ordeal",
         config: ordeal.setup.config(),
+        directory: None,
         before: Vec::new(),
         steps: ordeal.steps.clone(),
         swept_from: 0,

@@ -12,60 +12,28 @@ mod commits;
 use std::sync::{Arc, Mutex};
 
 use lsm_db::{Durability, Lsm};
-use lsm_fs::{FileSystem, Operation, SimFs};
+use lsm_fs::{FileSystem, Operation};
 use lsm_version::FileKind;
 
 use super::aftermath::shows;
 use super::book::{Book, Reached, SharedBook, read};
 use super::script::{Ending, Scenario, Step, Trouble, key};
 use super::stage::{Captured, Stage, Strike, UsedIds, Watcher};
+use super::start::Start;
 use super::{Crash, History};
 use crate::machine::Machine;
-use crate::model::{Model, contents};
+use crate::model::contents;
 use crate::stress::describe;
 
 /// Background steps in a row once a fault has struck; more than any script needs.
 const STEPS_AFTER_A_FAULT: usize = 40;
-
-/// A store that a script can go on with.
-pub(super) struct Start {
-    disk: SimFs,
-    used: UsedIds,
-    model: Model,
-    commits: usize,
-}
-
-impl Start {
-    /// Plays what comes before the scenario, on a handle of its own.
-    pub(super) fn of(scenario: &Scenario, seed: u64) -> Result<Self, String> {
-        let empty = Self {
-            disk: SimFs::new(),
-            used: UsedIds::default(),
-            model: Model::new(),
-            commits: 0,
-        };
-        if scenario.before.is_empty() {
-            return Ok(empty);
-        }
-        let mut play = Play::begin(scenario, &empty, seed, None, None)?;
-        play.steps(&scenario.before)?;
-        play.end_handle()?;
-        let model = read(&play.book).history.visible().clone();
-        Ok(Self {
-            disk: play.stage.machine.disk.clone(),
-            used: play.used(),
-            model,
-            commits: play.commits,
-        })
-    }
-}
 
 /// A script being played.
 pub(super) struct Play {
     pub stage: Stage,
     pub book: SharedBook,
     db: Option<Lsm>,
-    commits: usize,
+    pub commits: usize,
     reached: Reached,
 }
 

@@ -8,6 +8,7 @@ use super::{Ending, Scenario, Step};
 
 mod compactions;
 mod conditions;
+mod legacy;
 mod restarts;
 
 /// All of them.
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Scenario> {
         manifests(),
         restarts::restarts(),
         restarts::failures(),
+        legacy::takeovers(),
     ]
     .concat()
 }
@@ -34,6 +36,7 @@ fn scenario(name: &'static str, config: LsmConfig, steps: Vec<Step>) -> Scenario
     Scenario {
         name,
         config,
+        directory: None,
         before: Vec::new(),
         steps,
         swept_from: 0,

@@ -14,6 +14,8 @@ pub struct Scenario {
     pub name: &'static str,
     /// How the store is opened at first.
     pub config: LsmConfig,
+    /// The directory of `lsm-db` 1.x that it starts with, as [`vectors`](crate::vectors) names it.
+    pub directory: Option<&'static str>,
     /// What is done on an earlier handle, which is closed; not swept, and played only once.
     pub before: Vec<Step>,
     /// What is done.

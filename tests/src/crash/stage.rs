@@ -46,6 +46,17 @@ pub(super) struct UsedIds {
 }
 
 impl UsedIds {
+    /// The ids in these names of files.
+    pub(super) fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut used = Self::default();
+        for name in names {
+            if let FileKind::Run(id) = FileKind::of(name.as_ref()) {
+                used.runs.insert(id);
+            }
+        }
+        used
+    }
+
     /// Notes that a file is created; says so if its id was used before.
     fn note(&mut self, event: &Event<'_>) -> Option<String> {
         if event.operation != Operation::CreateNew {

@@ -53,9 +53,33 @@ fn hex(bytes: &[u8]) -> String {
     text
 }
 
+/// `cargo xtask conformance --bless`: writes the golden file anew, and shows the lines that change.
+#[expect(clippy::print_stdout, reason = "it is asked for by hand")]
+#[expect(clippy::disallowed_methods, reason = "a golden file is no store's")]
+fn bless(found: &[u8]) {
+    let (old, new) = (hex(GOLDEN), hex(found));
+    for line in old
+        .lines()
+        .filter(|line| !new.lines().any(|new| new == *line))
+    {
+        println!("- {line}");
+    }
+    for line in new
+        .lines()
+        .filter(|line| !old.lines().any(|old| old == *line))
+    {
+        println!("+ {line}");
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/manifest-v1.bin");
+    std::fs::write(path, found).expect("writes");
+}
+
 #[test]
 fn the_bytes_are_those_of_the_golden_file() {
     let found = manifest_bytes(&worked_example());
+    if std::env::var_os("LSM_BLESS").is_some() {
+        return bless(&found);
+    }
     assert!(
         found == GOLDEN,
         "the format changed; now it writes\n{}",
