@@ -4,7 +4,7 @@
 //! `lsm-wal`'s and that of a batch `lsm-format`'s.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use lsm_format::{CountedEntries, RunFile};
@@ -17,6 +17,9 @@ use crate::{Error, Result};
 /// What a log says of each of its keys in the end: as much memory as `lsm-db` 1.x took for them.
 pub(crate) type LegacyWrites = BTreeMap<Bytes, Option<Bytes>>;
 
+/// Is shown each key and its new value, `None` for a delete.
+type Visit<'a> = dyn FnMut(&[u8], Option<&[u8]>) + 'a;
+
 /// What all of a log amounts to.
 pub(crate) fn last_writes(file_system: &dyn FileSystem, log: &Path) -> Result<LegacyWrites> {
     let mut writes = LegacyWrites::new();
@@ -28,11 +31,7 @@ pub(crate) fn last_writes(file_system: &dyn FileSystem, log: &Path) -> Result<Le
 }
 
 /// Calls `visit` with every write of the log, in order.
-fn read(
-    file_system: &dyn FileSystem,
-    log: &Path,
-    visit: &mut dyn FnMut(&[u8], Option<&[u8]>),
-) -> Result<()> {
+fn read(file_system: &dyn FileSystem, log: &Path, visit: &mut Visit<'_>) -> Result<()> {
     let is_plausible = &CountedEntries::is_plausible;
     let end = read_legacy_log(file_system, log, is_plausible, &mut |at, payload| {
         let damaged = |error: &lsm_format::Error| Error::Corruption {
@@ -59,7 +58,7 @@ fn read(
 /// length.
 pub(crate) fn not_replayed<'a>(
     file_system: &dyn FileSystem,
-    runs: impl IntoIterator<Item = &'a (u64, std::path::PathBuf)>,
+    runs: impl IntoIterator<Item = &'a (u64, PathBuf)>,
     log: Option<&Path>,
 ) -> Result<Vec<u64>> {
     let mut unexplained = Unexplained::default();

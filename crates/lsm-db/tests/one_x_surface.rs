@@ -172,9 +172,11 @@ fn errors_are_matched_by_variant_and_field() {
     is_sent(refused);
 }
 
-fn question_mark(dir: &std::path::Path) -> lsm_db::Result<usize> {
-    let db = Lsm::open(dir)?;
-    Ok(db.scan(..)?.count())
+mod without_the_prelude {
+    pub(super) fn question_mark(dir: &std::path::Path) -> lsm_db::Result<usize> {
+        let db = lsm_db::Lsm::open(dir)?;
+        Ok(db.scan(..)?.count())
+    }
 }
 
 fn io_becomes_ours() -> Result<()> {
@@ -185,7 +187,7 @@ fn io_becomes_ours() -> Result<()> {
 #[test]
 fn results_name_their_error_only_where_it_is_another() {
     let dir = tempfile::tempdir().unwrap();
-    assert_eq!(question_mark(dir.path()).unwrap(), 0);
+    assert_eq!(without_the_prelude::question_mark(dir.path()).unwrap(), 0);
     assert!(matches!(io_becomes_ours(), Err(Error::Io { .. })));
     let other: Result<u8, String> = Err("mine".to_owned());
     assert!(other.is_err());
