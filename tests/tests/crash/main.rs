@@ -55,37 +55,3 @@ mod tests {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod full_legacy {
-    use lsm_tests::TestResult;
-    use lsm_tests::crash::cuts::{self, Tally};
-    use lsm_tests::crash::{faults, scenarios};
-
-    #[test]
-    fn full() -> TestResult {
-        let mut tally = Tally::default();
-        for scenario in scenarios::all()
-            .into_iter()
-            .filter(|s| s.directory.is_some())
-        {
-            let reached =
-                cuts::sweep(&scenario, 1, cuts::Extent::FULL, &mut tally)?.ok_or("over")?;
-            println!("{}: {reached:?}", scenario.name);
-            assert!(
-                (scenario.reaches)(&reached),
-                "{} got to {reached:?}",
-                scenario.name
-            );
-            faults::sweep(&scenario, 1, faults::Extent::FULL, &mut tally)?;
-            println!(
-                "{}: {:?} {} {}",
-                scenario.name,
-                tally.by_scenario.get(scenario.name),
-                tally.recovery_crashes,
-                tally.faults
-            );
-        }
-        Ok(())
-    }
-}
