@@ -8,7 +8,9 @@ use std::path::Path;
 use super::chain::{self, Member};
 use super::{KIND_DATA, Record};
 use crate::error::{Error, RecoverError};
-use crate::frame::{FrameHeader, FrameKey, FrameReader, KIND_END, Step, later_claim};
+use crate::frame::{
+    FRAME_ALIGNMENT, FrameHeader, FrameKey, FrameReader, KIND_END, Step, later_claim,
+};
 use crate::position::{LogBounds, Position};
 use crate::segment::{LogOptions, SEGMENT_HEADER_LEN};
 
@@ -55,6 +57,7 @@ pub(super) fn scan<E>(
         for member in chain {
             state.believe(member.header.durable);
         }
+        check_claim(options, bounds, chain, &state)?;
         // A discarded member cannot hold the mark that ends the log.
         state.clean &= stop.member + 1 == chain.len();
     }
@@ -67,6 +70,8 @@ struct State {
     last_seqno: Option<u64>,
     /// Records at or after `durable`, each with where it ends.
     tail: VecDeque<(Record, u64)>,
+    /// The last claim that was found to point into the middle of a record.
+    within_record: Option<Position>,
 }
 
 impl State {
@@ -78,16 +83,27 @@ impl State {
             clean: false,
             last_seqno: None,
             tail: VecDeque::new(),
+            within_record: None,
         }
     }
 
     /// Believes a claim: what it covers need not be written again.
     fn believe(&mut self, claim: Position) {
         self.durable = self.durable.max(claim);
-        while let Some((record, _)) = self.tail.front()
+        while let Some((record, end)) = self.tail.front()
             && record.position < self.durable
         {
+            let (position, end) = (record.position, *end);
+            self.note_claim_within(position, end);
             self.tail.pop_front();
+        }
+    }
+
+    /// Notes whether the best claim points into the record that starts at `position`.
+    fn note_claim_within(&mut self, position: Position, record_end: u64) {
+        let end = Position::new(position.segment, record_end);
+        if position < self.durable && self.durable < end {
+            self.within_record = Some(self.durable);
         }
     }
 
@@ -147,6 +163,7 @@ impl State {
         path: &Path,
         visit: &mut dyn FnMut(Record) -> Result<(), E>,
     ) -> Result<(), RecoverError<E>> {
+        self.note_claim_within(record.position, record_end);
         self.clean = record.kind == KIND_END;
         if self.clean {
             return Ok(());
@@ -248,4 +265,38 @@ fn check_not_damage(
         }
     }
     Ok(())
+}
+
+/// Checks that the best claim is a place where the log can go on: no writer claims another, and
+/// whatever continued the log from there could not be read back.
+fn check_claim(
+    options: &LogOptions,
+    bounds: &LogBounds,
+    chain: &[Member],
+    state: &State,
+) -> Result<(), Error> {
+    let claim = state.durable;
+    let place = chain.iter().position(|member| member.id == claim.segment);
+    let successor = place.and_then(|place| chain.get(place + 1));
+    let stated_end = successor.and_then(|next| next.header.predecessor);
+    let reason = if claim == Position::default() {
+        return Ok(());
+    } else if place.is_none() && claim.segment >= bounds.retired_below {
+        "a segment that the log does not go through"
+    } else if claim.offset < SEGMENT_HEADER_LEN
+        || !claim.offset.is_multiple_of(FRAME_ALIGNMENT as u64)
+        || state.within_record == Some(claim)
+    {
+        "a place where no record starts or ends"
+    } else if stated_end.is_some_and(|end| claim > end) {
+        "a place behind the end of its segment"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Damaged {
+        segment: claim.segment,
+        offset: claim.offset,
+        path: options.segment_path(claim.segment),
+        reason: format!("durability is claimed up to {reason}"),
+    })
 }

@@ -1,5 +1,6 @@
-//! Recovery: named situations, one test each. Random histories are in `histories`.
+//! Recovery: named situations, one test each. Claims are in `claims`, random histories in `histories`.
 
+mod claims;
 mod histories;
 
 use std::convert::Infallible;

@@ -1,0 +1,88 @@
+//! Claims that no writer makes, under checksums that match.
+//!
+//! A recovery once continued the log from wherever the best claim pointed, into the middle of a
+//! record too: it opened, wrote its tail again behind that place, and what it had written could
+//! not be opened any more.
+
+use super::*;
+
+/// Segment 1 holds seqnos 1 and 2, of 80 bytes each from 80 on; segment 2 follows, with seqno 3.
+/// Its header, or else its record, claims `claim`.
+fn log_that_claims(claim: Position, in_header: bool) -> SimFs {
+    let sim = SimFs::new();
+    let mut log = Log::new(options(&sim), None);
+    append(&mut log, 1, 1);
+    append(&mut log, 2, 1);
+    let end = log.sync().unwrap();
+    assert_eq!(end, Position::new(1, 240));
+    let header = SegmentHeader {
+        database_id: DATABASE_ID,
+        segment: 2,
+        predecessor: Some(end),
+        durable: if in_header {
+            claim
+        } else {
+            Position::default()
+        },
+    };
+    let mut group = FrameBuffer::new();
+    group.push(KIND_DATA, 0, 3, |payload| {
+        payload.extend_from_slice(&[7; 32])
+    });
+    let durable = if in_header {
+        Position::default()
+    } else {
+        claim
+    };
+    group.seal(&crate::FrameKey::new(DATABASE_ID, 2), 80, durable);
+    create(&sim, 2, &[&header.encode()[..], group.as_bytes()].concat());
+    sim
+}
+
+#[test]
+fn a_claim_that_is_no_place_of_the_log_is_damage_and_not_continued_from() {
+    for (offset, reason) in [
+        (1, "a place where no record starts or ends"),
+        (72, "a place where no record starts or ends"),
+        (159, "a place where no record starts or ends"),
+        (168, "a place where no record starts or ends"),
+        (248, "a place behind the end of its segment"),
+        (u64::MAX, "a place where no record starts or ends"),
+        (1 << 62, "a place behind the end of its segment"),
+    ] {
+        for in_header in [false, true] {
+            let claim = Position::new(1, offset);
+            match error_of(&log_that_claims(claim, in_header), &UNKNOWN) {
+                Error::Damaged {
+                    segment: 1,
+                    offset: at,
+                    reason: said,
+                    ..
+                } if at == offset => assert!(said.ends_with(reason), "{offset}: {said}"),
+                other => panic!("{offset}, in the header: {in_header}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_claim_for_a_segment_that_the_log_does_not_go_through_is_damage() {
+    let sim = log_that_claims(Position::new(0, 80), false);
+    assert!(error_of(&sim, &UNKNOWN).to_string().contains("go through"));
+    let bounds = LogBounds {
+        retired_below: 1,
+        ..UNKNOWN
+    };
+    assert_eq!(read(&sim, &bounds).unwrap().1, [1, 2, 3], "a retired one");
+}
+
+#[test]
+fn a_claim_where_a_record_starts_or_ends_is_continued_from_again_and_again() {
+    for offset in [80, 160, 240] {
+        let sim = log_that_claims(Position::new(1, offset), true);
+        let (recovered, seqnos) = read(&sim, &UNKNOWN).unwrap();
+        assert_eq!(seqnos, [1, 2, 3]);
+        recovered.rewrite_tail(&options(&sim), 3).unwrap();
+        assert_eq!(read(&sim, &UNKNOWN).unwrap().1, [1, 2, 3], "{offset}");
+    }
+}
