@@ -288,7 +288,9 @@ impl Manifest {
     }
 
     fn rewrite(&mut self, next: &ManifestState) -> Result<(), CommitError> {
+        // No reader takes the largest, so that counting on from what was read never wraps.
         let generation = self.generation.checked_add(1);
+        let generation = generation.filter(|&generation| generation != u64::MAX);
         let exhausted = EditError::Exhausted {
             what: "generations",
         };

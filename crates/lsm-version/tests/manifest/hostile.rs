@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use lsm_fs::{Fault, FaultFs, FileSystem, SimFs};
-use lsm_version::{LoadError, ManifestState, VersionEdit};
+use lsm_version::{CommitError, LoadError, ManifestState, VersionEdit};
 use lsm_wal::{FrameBuffer, FrameKey, Position};
 
 use crate::support::*;
@@ -379,6 +379,30 @@ fn a_header_that_promises_more_than_the_file_is_a_bad_record() {
     let mut forger = Forger::new().record(Forger::EDIT, &vec![0; 60_000]);
     forger.bytes.truncate(forger.bytes.len() - 59_000);
     forger.check("1 runs, torn: true");
+}
+
+/// The last rewrite but one wrote a generation that every reader refuses: the manifest was lost.
+#[test]
+fn a_generation_that_no_reader_takes_is_never_written() {
+    let last = u64::MAX - 1;
+    let mut bytes = Forger::new().bytes;
+    bytes.truncate(64);
+    bytes[16..24].copy_from_slice(&last.to_le_bytes());
+    bytes[48..56].copy_from_slice(&64_u64.to_le_bytes());
+    let crc = crc32fast::hash(&bytes[..60]);
+    bytes[60..].copy_from_slice(&crc.to_le_bytes());
+
+    let fs = disk_with(&bytes);
+    let mut manifest = load(fs.clone()).expect("loads");
+    let refused = manifest
+        .commit(ceilings(2, 2, 2))
+        .expect_err("none is left");
+    let CommitError::Invalid(refused) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(refused.to_string(), "no generations are left");
+    assert_eq!(manifest_bytes(&fs), bytes);
+    load(fs).expect("loads again");
 }
 
 quickcheck::quickcheck! {
