@@ -157,6 +157,13 @@ impl Run {
     fn load_index(&self) -> Result<Arc<Index>> {
         let index = self.file()?.load_index();
         let index = Arc::new(index.map_err(|error| self.error(&error))?);
+        let last_block = index.block_count().checked_sub(1);
+        if last_block.and_then(|last| index.last_key(last)) != Some(&self.meta.largest_key) {
+            return Err(Error::corrupt_file(
+                "the last key is not the one that the manifest recorded",
+                &self.path,
+            ));
+        }
         self.block_count
             .store(index.block_count(), Ordering::Relaxed);
         self.index
@@ -188,7 +195,9 @@ impl Run {
     pub(crate) fn read_block(&self, index: &Index, at: usize) -> Result<Block> {
         self.context.blocks.count_reads(1);
         let block = self.file()?.read_block(index, at);
-        block.map_err(|error| self.error(&error))
+        let block = block.map_err(|error| self.error(&error))?;
+        self.check_start(at, &block)?;
+        Ok(block)
     }
 
     /// Several blocks in a row with one read.
@@ -197,9 +206,26 @@ impl Run {
         index: &Index,
         range: std::ops::Range<usize>,
     ) -> Result<Vec<Block>> {
+        let start = range.start;
         self.context.blocks.count_reads(range.len() as u64);
         let blocks = self.file()?.read_blocks(index, range);
-        blocks.map_err(|error| self.error(&error))
+        let blocks = blocks.map_err(|error| self.error(&error))?;
+        if let Some(first) = blocks.first() {
+            self.check_start(start, first)?;
+        }
+        Ok(blocks)
+    }
+
+    /// With the check of the last key, this keeps every key of the run in the span that the
+    /// manifest recorded: the order of levels and iterators rests on it.
+    fn check_start(&self, at: usize, block: &Block) -> Result<()> {
+        if at == 0 && block.key(0) != self.meta.smallest_key {
+            return Err(Error::corrupt_file(
+                "the first key is not the one that the manifest recorded",
+                &self.path,
+            ));
+        }
+        Ok(())
     }
 
     /// Bytes of memory that the index takes; 0 while it isn't loaded.
