@@ -25,6 +25,7 @@ mod start;
 mod violation;
 
 pub use book::Reached;
+pub(crate) use cuts::caught;
 pub use history::History;
 pub use script::{Ending, Scenario, Step};
 pub use violation::Violation;

@@ -52,7 +52,7 @@ enum Command {
     Mutants(MutantsArgs),
     /// Writers and scanners side by side, checked against exact models (release build)
     Stress(StressArgs),
-    /// Crashes and faults at every operation of the file system, checked against what was promised (release build)
+    /// Crashes and faults at every operation of the file system, and hostile files, checked against what was promised (release build)
     Crash(CrashArgs),
     /// Loads random keys, then checks memory, the full iteration and the time to open (release build)
     Load(LoadArgs),

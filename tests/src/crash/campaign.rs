@@ -1,14 +1,16 @@
-//! A campaign: sweeps and ordeals, round after round, each with the next seed, until the time is
-//! up or a promise is broken.
+//! A campaign: sweeps, ordeals and hostile files, round after round, each with the next seed, until
+//! the time is up or a promise is broken.
 //!
 //! Run by `cargo xtask crash`. A quick pass goes through all scenarios first, so that a short
 //! campaign has seen each. Then, in each round, every scenario is crashed at every operation in
-//! every image, fails at every operation in every way, and random scripts run in between.
+//! every image and fails at every operation in every way; in between random scripts run, and
+//! hostile files are opened: others in each round, since the seed makes the stores and forges.
 
 use std::time::{Duration, Instant};
 
 use super::cuts::{self, Tally};
 use super::{Scenario, Violation, faults, mixed, ordeals, scenarios};
+use crate::hostile::{self, FileKind, Way};
 
 /// Random scripts after each scenario, and how long they are at most.
 const ORDEALS: u64 = 40;
@@ -20,17 +22,21 @@ struct Pass {
     images: usize,
     fault_stride: u64,
     ordeals: u64,
+    /// Hostile files after each scenario: of each kind, in each way.
+    hostile: u64,
 }
 
 const QUICK: Pass = Pass {
     images: 3,
     fault_stride: 31,
     ordeals: 5,
+    hostile: 4,
 };
 const WHOLE: Pass = Pass {
     images: usize::MAX,
     fault_stride: 1,
     ordeals: ORDEALS,
+    hostile: 100,
 };
 
 /// What to run.
@@ -53,6 +59,8 @@ pub struct Progress {
     pub triples: usize,
     /// Operations that failed.
     pub faults: u64,
+    /// Hostile files tried.
+    pub hostile: u64,
     /// The scenario that comes next.
     pub scenario: &'static str,
 }
@@ -62,6 +70,8 @@ pub struct Progress {
 pub struct Report {
     /// What was checked.
     pub tally: Tally,
+    /// Hostile files tried.
+    pub hostile: hostile::Tally,
     /// Rounds finished; each takes the seed after the one before.
     pub rounds: u64,
 }
@@ -74,21 +84,30 @@ pub fn run(options: &Options, progress: &dyn Fn(Progress)) -> Result<Report, Vio
     let begin = Instant::now();
     let stop_at = begin + options.duration;
     let mut tally = Tally::default();
+    let mut hostile = hostile::Tally::default();
     let mut rounds = 0;
     let mut pass = QUICK;
     loop {
         let seed = options.seed.wrapping_add(rounds);
-        for scenario in scenarios::all() {
+        let files = stores_to_damage(seed)?;
+        for (turn, scenario) in (0..).zip(scenarios::all()) {
             progress(Progress {
                 elapsed: begin.elapsed(),
                 rounds,
                 triples: tally.triples(),
                 faults: tally.faults,
+                hostile: hostile.cases(),
                 scenario: scenario.name,
             });
             sweep(&scenario, seed, pass, stop_at, &mut tally)?;
+            let numbers = turn * pass.hostile..(turn + 1) * pass.hostile;
+            try_hostile_files(&files, numbers, stop_at, &mut hostile)?;
             if Instant::now() >= stop_at {
-                return Ok(Report { tally, rounds });
+                return Ok(Report {
+                    tally,
+                    hostile,
+                    rounds,
+                });
             }
         }
         rounds += u64::from(pass.fault_stride == 1);
@@ -122,9 +141,46 @@ fn sweep(
     Ok(())
 }
 
+fn stores_to_damage(seed: u64) -> Result<hostile::Sweep, Violation> {
+    hostile::Sweep::new(seed).map_err(|error| Violation {
+        case: "hostile".to_owned(),
+        seed,
+        message: error.to_string(),
+    })
+}
+
+/// Tries hostile files of each kind, changed in each way: the ones with these numbers, so that a
+/// round goes on where the turn before left off. What can be counted is spread over all there is.
+fn try_hostile_files(
+    files: &hostile::Sweep,
+    numbers: std::ops::Range<u64>,
+    stop_at: Instant,
+    tally: &mut hostile::Tally,
+) -> Result<(), Violation> {
+    // Every other file of a sequence is far from the one before, and none comes twice in a round.
+    const SPREAD: u64 = 1_000_003;
+    for number in numbers {
+        for kind in FileKind::ALL {
+            for way in Way::ALL {
+                let count = files.count(kind, way);
+                let number = match way {
+                    Way::Forge => number,
+                    _ if number >= count => continue,
+                    _ => number * SPREAD % count,
+                };
+                if Instant::now() >= stop_at {
+                    return Ok(());
+                }
+                files.try_case(hostile::Case { kind, way, number }, tally)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Runs one case again, as a [`Violation`] names it: `cut/<scenario>/<operation>/<image>`,
 /// `fault/<scenario>/<operation>/<trouble>`, either without its numbers for the whole sweep, or
-/// `ordeals`.
+/// `ordeals`, or `hostile/<file kind>/<way>-<number>`.
 ///
 /// # Errors
 /// The broken promise, or that there is no such case.
@@ -134,6 +190,12 @@ pub fn again(case: &str, seed: u64) -> Result<(), String> {
     let kind = parts.next().ok_or_else(unknown)?;
     let ran = if kind == "ordeals" {
         ordeals::run(ORDEALS, ORDEAL_STEPS_MAX, seed)
+    } else if kind == "hostile" {
+        let case = case.parse()?;
+        let files = stores_to_damage(seed).map_err(|violation| violation.to_string())?;
+        files
+            .try_case(case, &mut hostile::Tally::default())
+            .map(drop)
     } else {
         let scenario = parts
             .next()

@@ -16,4 +16,6 @@ mod logs;
 #[cfg(test)]
 mod manifests;
 #[cfg(test)]
+mod mutations;
+#[cfg(test)]
 mod runs;

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use lsm_db::format::RunWriter;
 use lsm_db::{Error, Lsm, LsmConfig};
 use lsm_fs::{FileSystem, SimFs};
 use lsm_tests::TestResult;
 use lsm_tests::directory::{damage, read_file, runs};
+use lsm_tests::hostile::manifests::with_run_recorded;
+use lsm_tests::hostile::runs as forge;
 use lsm_tests::layout::{Layout, layout};
 use lsm_tests::machine::Machine;
 use lsm_tests::model::{check, contents, key, value};
@@ -291,6 +294,52 @@ fn a_failed_compaction_of_a_rotten_run_reports_it() -> TestResult {
         db.get(key(BELOW + 1))?,
         Some(b"makes the job a merge".to_vec())
     );
+    Ok(())
+}
+
+/// A run was believed to keep to the keys that the manifest had for it. One that did not, with
+/// checksums that fit, made iterators go back and forth and compactions write levels out of order.
+#[test]
+fn a_run_with_keys_outside_the_span_that_the_manifest_recorded_is_corruption() -> TestResult {
+    for (number, first, last) in [(1, 0, 1), (1, 1, 9), (1, 0, 9), (2, 1, 1)] {
+        let machine = Machine::new(LsmConfig::new(), 1);
+        let db = machine.open()?;
+        for number in 1..3 {
+            db.put(key(number), value(number, 0))?;
+        }
+        db.flush()?;
+        db.close()?;
+        let run = runs(&machine.disk, machine.dir())?.remove(0);
+        let mut forged = RunWriter::new();
+        for key in [key(first), key(last)] {
+            // One entry if they are the same.
+            let _ = forged.put(key, value(number, 1));
+        }
+        let forged = forged.finish();
+        let recorded = forge::recorded(&forged).ok_or("no run")?;
+        damage(&machine.disk, &run, |bytes| *bytes = forged)?;
+        damage(&machine.disk, &machine.path("MANIFEST"), |bytes| {
+            let changed = with_run_recorded(bytes, 1, recorded);
+            *bytes = changed.unwrap_or_default();
+        })?;
+
+        let db = machine.open()?;
+        for entries in [
+            &mut db.iter() as &mut dyn Iterator<Item = _>,
+            &mut db.iter().rev(),
+        ] {
+            let found = entries.next();
+            assert!(
+                matches!(&found, Some(Err(error)) if names(error, &run)),
+                "{first} to {last}: {found:?}"
+            );
+        }
+        let refused = db.get(key(1));
+        assert!(
+            refused.as_ref().is_err_and(|error| names(error, &run)),
+            "{first} to {last}: {refused:?}"
+        );
+    }
     Ok(())
 }
 

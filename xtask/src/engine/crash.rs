@@ -1,4 +1,4 @@
-//! `cargo xtask crash`: crashes and faults at every operation, round after round, with a progress
+//! `cargo xtask crash`: crashes and faults at every operation, and hostile files, round after round, with a progress
 //! bar; or one case again.
 
 use std::time::Duration;
@@ -32,9 +32,10 @@ pub(crate) fn crash(args: &CrashArgs) -> Result<(), String> {
     let report = campaign::run(&options, &|progress| {
         bar.set_position(progress.elapsed.as_secs());
         bar.set_message(format!(
-            "{} crashes, {} faults, round {}, {}",
+            "{} crashes, {} faults, {} hostile files, round {}, {}",
             progress.triples,
             progress.faults,
+            progress.hostile,
             progress.rounds + 1,
             progress.scenario
         ));
@@ -55,8 +56,16 @@ fn summarize(report: &Report) {
         tally.by_scenario.len(),
         tally.recovery_crashes
     );
+    for ((kind, way), [tried, refused, failed]) in &report.hostile.by_kind {
+        println!(
+            "{tried:>9}  hostile files: {kind:?}, {way:?}; {refused} refused, reads failed in {failed}"
+        );
+    }
     println!(
-        "{} operations failed, {} random scripts, {} whole rounds; no promise is broken",
-        tally.faults, tally.ordeals, report.rounds
+        "{} operations failed, {} hostile files, {} random scripts, {} whole rounds; no promise is broken",
+        tally.faults,
+        report.hostile.cases(),
+        tally.ordeals,
+        report.rounds
     );
 }
