@@ -383,58 +383,6 @@ fn an_open_that_fails_anywhere_can_be_repeated() -> TestResult {
     Ok(())
 }
 
-/// The seqno of a write whose fate is unknown was used again (fault 16); run ids are never reused
-/// either (faults 19, 32).
-#[test]
-fn no_run_id_and_no_segment_id_is_ever_used_twice() -> TestResult {
-    let mut machine = Machine::new(
-        LsmConfig::new()
-            .memtable_capacity(300)
-            .compaction_trigger(2),
-        1,
-    );
-    let mut created = std::collections::BTreeSet::new();
-    for round in 0..12_u64 {
-        machine.faults.start_trace(100_000);
-        let db = machine.open()?;
-        for number in 0..40 {
-            db.put(key(number), value(number, 0))?;
-        }
-        if round % 3 == 0 {
-            // A job that fails half-way has burnt its ids.
-            machine
-                .faults
-                .fail_when(Operation::Sync, name_starts("run-"), once());
-            // It fails, or the background had flushed everything before.
-            let _ = db.flush();
-        }
-        machine.settle();
-        for event in machine.faults.take_trace() {
-            if event.operation != Operation::CreateNew || !event.ok {
-                continue;
-            }
-            let name = event
-                .path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            if name.starts_with("run-") || name.starts_with("wal-") {
-                let id = name.trim_end_matches(".tmp").to_owned();
-                assert!(created.insert(id), "round {round}: {name} was there before");
-            }
-        }
-        let images = CrashImage::standard(round);
-        let image = images[usize::try_from(round)? % images.len()];
-        machine = if round % 2 == 0 {
-            machine.after_power_cut(&image)
-        } else {
-            machine.after_kill()
-        };
-    }
-    Ok(())
-}
-
 /// A worker's panic wedged the store (fault 42): it poisons with its message; reads go on; `close`
 /// returns.
 #[test]

@@ -1,7 +1,7 @@
 //! Without a log: what is promised less, and what becomes of a log that was there before.
 
 use lsm_db::{Batch, Durability, Error, LsmConfig};
-use lsm_fs::CrashImage;
+use lsm_fs::{CrashImage, FileSystem};
 use lsm_tests::TestResult;
 use lsm_tests::directory::segments;
 use lsm_tests::machine::Machine;
@@ -98,6 +98,14 @@ fn an_existing_log_is_replayed_flushed_and_retired_before_the_first_write() -> T
     let db = machine.open()?;
     check(&db, &model)?;
     let left = machine.after_power_cut(&CrashImage::NothingUnsynced);
+    check(&left.open()?, &model)?;
+
+    // No background step is made but by the write, which waits until the log is needed no more.
+    db.put(key(20), value(20, 0))?;
+    let left = machine.after_power_cut(&CrashImage::NothingUnsynced);
+    for segment in segments(&left.disk, left.dir())? {
+        left.disk.remove_file(&segment)?;
+    }
     check(&left.open()?, &model)?;
     machine.settle();
     no_segments(&machine)

@@ -31,6 +31,8 @@ mod full_disk;
 #[cfg(test)]
 mod groups;
 #[cfg(test)]
+mod ids;
+#[cfg(test)]
 mod iterators;
 #[cfg(test)]
 mod last_drop;
