@@ -56,7 +56,10 @@ impl Remains<'_> {
             shows(&db, &found).map_err(|error| format!("shown, cut in {image:?}: {error}"))?;
         }
         shows(&db, &found)?;
-        at_rest(&stage, &db, &found).map_err(|error| format!("settled: {error}"))?;
+        // Or the log goes on from what was replayed, and the next recovery has both to read.
+        if random.one_in(2) {
+            at_rest(&stage, &db, &found).map_err(|error| format!("settled: {error}"))?;
+        }
 
         let model = takes_writes(&db, found, self.config.wal_enabled())?;
         end(&mut stage, db, &mut random)?;

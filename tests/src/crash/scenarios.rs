@@ -193,6 +193,23 @@ fn memtables() -> Vec<Scenario> {
             )
         },
         Scenario {
+            reaches: |reached| reached.flushes >= 3,
+            ..scenario(
+                "flush-beside-a-backlog",
+                plain().memtable_capacity(150),
+                vec![
+                    puts([1, 2], VALUE_BYTES, Buffered),
+                    puts([1, 3], VALUE_BYTES, Buffered),
+                    puts([2, 4], VALUE_BYTES, Buffered),
+                    put(5, Buffered),
+                    Step::Background(2),
+                    put(6, Buffered),
+                    Step::Background(2),
+                    put(7, Buffered),
+                ],
+            )
+        },
+        Scenario {
             reaches: |reached| reached.flushes == 3 && reached.runs == [3],
             ..scenario(
                 "flush",

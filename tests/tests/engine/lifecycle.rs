@@ -320,3 +320,34 @@ fn writes_go_on_after_a_kill_in_the_middle_of_a_backlog() -> TestResult {
     machine.settle();
     check(&db, &model)
 }
+
+/// What a flush has put into a run is in the log as well, which only the flush of the last
+/// replayed memtable retires. Replayed again it would be written again, after each kill.
+#[test]
+fn what_a_run_holds_already_is_not_replayed_after_a_kill_in_the_middle_of_a_backlog() -> TestResult
+{
+    // Replay starts another memtable where a segment ends, from 4 MiB on.
+    let config = LsmConfig::new()
+        .memtable_capacity(4 << 20)
+        .compaction_trigger(usize::MAX);
+    let machine = Machine::new(config, 3);
+    let db = machine.open()?;
+    let mut model = Model::new();
+    for number in 0..13 {
+        let large = vec![b'.'; 1 << 20];
+        db.put(key(number), &large)?;
+        model.insert(key(number), large);
+    }
+    let machine = machine.after_kill();
+    let db = machine.open()?;
+    let backlog = db.stats().sealed_memtables;
+    assert!(backlog >= 2, "{backlog} memtables");
+    while db.stats().flushes == 0 {
+        assert!(machine.scheduler.step(), "no flush is to come");
+    }
+    let machine = machine.after_kill();
+    let db = machine.open()?;
+    assert_eq!(db.stats().sealed_memtables, backlog - 1);
+    machine.settle();
+    check(&db, &model)
+}
