@@ -45,8 +45,33 @@ struct Shared {
     limit: AtomicU64,
     used: AtomicU64,
     evictions: AtomicU64,
-    /// The clock: every slot that holds something, once.
-    ring: Mutex<VecDeque<Weak<dyn Clocked>>>,
+    /// What the limit was before it had to be lowered, and how often a slot was filled since.
+    wanted_limit: AtomicU64,
+    fills_since_shrunk: AtomicU64,
+    ring: Mutex<Ring>,
+}
+
+/// The clock: every slot that holds something, once, and some that are gone.
+#[derive(Default)]
+struct Ring {
+    slots: VecDeque<Weak<dyn Clocked>>,
+    /// With this many, those that are gone are swept out.
+    sweep_at: usize,
+}
+
+const RING_SWEEP_MIN: usize = 64;
+
+/// After a pool had to do with less, this many fills raise its limit by one again.
+const FILLS_PER_STEP_BACK: u64 = 64;
+
+impl Ring {
+    fn push(&mut self, slot: Weak<dyn Clocked>) {
+        if self.slots.len() >= self.sweep_at.max(RING_SWEEP_MIN) {
+            self.slots.retain(|slot| slot.strong_count() > 0);
+            self.sweep_at = self.slots.len() * 2;
+        }
+        self.slots.push_back(slot);
+    }
 }
 
 /// What the clock asks of a slot, whatever it holds.
@@ -67,6 +92,8 @@ impl SlotPool {
                 limit: AtomicU64::new(limit),
                 used: AtomicU64::new(0),
                 evictions: AtomicU64::new(0),
+                wanted_limit: AtomicU64::new(limit),
+                fills_since_shrunk: AtomicU64::new(0),
                 ring: Mutex::default(),
             }),
         }
@@ -80,6 +107,7 @@ impl SlotPool {
 
     /// Sets the limit, and evicts what is over it now.
     pub fn set_limit(&self, limit: u64) {
+        self.shared.wanted_limit.store(limit, Ordering::Relaxed);
         self.shared.limit.store(limit, Ordering::Relaxed);
         self.shared.enforce();
     }
@@ -90,15 +118,23 @@ impl SlotPool {
         self.shared.used.load(Ordering::Relaxed)
     }
 
-    /// Makes do with less: sets the limit to three quarters of what is used now. Returns whether
+    /// Makes do with less: lowers the limit to three quarters of what is used now. Returns whether
     /// that evicted anything; if not, there is nothing more to give up.
     ///
-    /// For limits that are not known beforehand, such as the number of files that a process may
-    /// have open.
+    /// For limits that are not known beforehand and may change, such as the number of files that a
+    /// process may have open. As slots are filled from then on, the limit goes back up to what it
+    /// was, by one for every 64.
     pub fn shrink(&self) -> bool {
-        let used = self.used();
-        let before = self.evictions();
-        self.set_limit((used - used.div_ceil(4)).min(self.limit()));
+        let (used, before) = (self.used(), self.evictions());
+        if used == 0 {
+            return false;
+        }
+        let shared = &self.shared;
+        shared
+            .limit
+            .fetch_min(used - used.div_ceil(4), Ordering::Relaxed);
+        shared.fills_since_shrunk.store(0, Ordering::Relaxed);
+        shared.enforce();
         self.evictions() > before
     }
 
@@ -119,12 +155,24 @@ impl fmt::Debug for SlotPool {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Weak<dyn Clocked>>> {
+    fn lock(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_over(&self) -> bool {
         self.used.load(Ordering::Relaxed) > self.limit.load(Ordering::Relaxed)
+    }
+
+    /// A limit that was lowered goes back up, slowly.
+    fn step_back(&self) {
+        let limit = self.limit.load(Ordering::Relaxed);
+        if limit >= self.wanted_limit.load(Ordering::Relaxed) {
+            return;
+        }
+        let fills = self.fills_since_shrunk.fetch_add(1, Ordering::Relaxed) + 1;
+        if fills.is_multiple_of(FILLS_PER_STEP_BACK) {
+            self.limit.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Turns the clock until the limit holds: a slot that was used since it last came by is spared
@@ -136,12 +184,12 @@ impl Shared {
         // Dropped after the lock: what a value does then is its own affair.
         let mut evicted = Vec::new();
         let mut ring = self.lock();
-        let steps_max = ring.len().saturating_mul(2);
+        let steps_max = ring.slots.len().saturating_mul(2);
         for _ in 0..steps_max {
             if !self.is_over() {
                 break;
             }
-            let Some(next) = ring.pop_front() else {
+            let Some(next) = ring.slots.pop_front() else {
                 break;
             };
             // A slot that is gone has given back what it held.
@@ -149,7 +197,7 @@ impl Shared {
                 continue;
             };
             if slot.take_used() {
-                ring.push_back(next);
+                ring.slots.push_back(next);
                 continue;
             }
             if let Some((weight, value)) = slot.evict() {
@@ -208,10 +256,16 @@ impl<T: Send + Sync + 'static> Slot<T> {
     }
 
     /// Puts `value` in, in place of what was there, and evicts from the pool what is over its
-    /// limit then; that may be this very value, if it alone weighs more. `weight` is at least 1.
+    /// limit then. A value that alone weighs more than the limit is not kept, and costs nobody else
+    /// their place. `weight` is at least 1.
     pub fn fill(&self, value: T, weight: u64) {
         let weight = weight.max(1);
         let shared = &self.pool.shared;
+        shared.step_back();
+        if weight > shared.limit.load(Ordering::Relaxed) {
+            self.clear();
+            return;
+        }
         shared.used.fetch_add(weight, Ordering::Relaxed);
         self.cell.used.store(true, Ordering::Relaxed);
         let held = Some(Arc::new(Held { value, weight }));
@@ -219,7 +273,7 @@ impl<T: Send + Sync + 'static> Slot<T> {
             let mut ring = shared.lock();
             if !self.cell.in_ring.swap(true, Ordering::Relaxed) {
                 let cell: Weak<Cell<T>> = Arc::downgrade(&self.cell);
-                ring.push_back(cell);
+                ring.push(cell);
             }
             self.cell.held.swap(held)
         };

@@ -15,6 +15,9 @@ use lsm_version::RunId;
 /// each read would have to load them.
 const PARTS_BYTES_MIN: u64 = 8 << 20;
 
+/// The capacity is divided between parts and blocks in so many shares.
+const SHARES: u64 = 16;
+
 /// What reads have cost; see [`crate::Stats`] for what each means.
 #[derive(Debug, Default)]
 pub(crate) struct ReadCounters {
@@ -26,6 +29,8 @@ pub(crate) struct ReadCounters {
 pub(crate) struct BlockCache {
     blocks: Cache<(RunId, u32), Arc<Block>>,
     capacity_bytes: u64,
+    /// The sixteenths of the capacity that indexes and filters have now.
+    parts_share: AtomicU64,
     pub(crate) counters: ReadCounters,
 }
 
@@ -34,6 +39,7 @@ impl BlockCache {
         Self {
             blocks: Cache::new(capacity_bytes, |_, block| block.memory_bytes() as u64),
             capacity_bytes,
+            parts_share: AtomicU64::new(0),
             counters: ReadCounters::default(),
         }
     }
@@ -43,10 +49,16 @@ impl BlockCache {
         (capacity_bytes / 2).max(PARTS_BYTES_MIN)
     }
 
-    /// Blocks give way to indexes and filters.
+    /// Blocks give way to indexes and filters. In steps: each change of capacity takes every lock
+    /// of the cache.
     pub(crate) fn leave_room_for(&self, parts_bytes: u64) {
-        let parts_bytes = parts_bytes.min(self.capacity_bytes / 2);
-        self.blocks.set_capacity(self.capacity_bytes - parts_bytes);
+        let step = (self.capacity_bytes / SHARES).max(1);
+        let share = parts_bytes.div_ceil(step).min(SHARES / 2);
+        if self.parts_share.swap(share, Ordering::Relaxed) != share {
+            let parts_bytes = share.saturating_mul(step);
+            self.blocks
+                .set_capacity(self.capacity_bytes.saturating_sub(parts_bytes));
+        }
     }
 
     pub(crate) fn get(&self, run: RunId, block: usize) -> Option<Arc<Block>> {

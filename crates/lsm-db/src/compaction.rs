@@ -170,7 +170,7 @@ impl Engine {
         let tree = Arc::clone(&self.view().tree);
         let mut sink = RunSink {
             engine: self,
-            is_deepest: usize::from(job.output_level) + 1 >= self.picker_options.level_count,
+            is_deepest: self.is_deepest(usize::from(job.output_level)),
             current: None,
             created: Vec::new(),
         };

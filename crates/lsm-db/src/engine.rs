@@ -138,8 +138,15 @@ impl Engine {
     /// keeps the tree from changing meanwhile.
     pub(crate) fn next_tree(&self, manifest: &Manifest) -> Arc<Tree> {
         let version = Arc::clone(&manifest.state().version);
-        let make = |meta: &Arc<RunMeta>| Run::new(Arc::clone(meta), &self.run_context);
+        let make = |level, meta: &Arc<RunMeta>| {
+            Run::new(Arc::clone(meta), self.is_deepest(level), &self.run_context)
+        };
         Arc::new(Tree::new(version, Some(&self.view().tree), make))
+    }
+
+    /// Whether nothing can come to lie below `level`.
+    pub(crate) fn is_deepest(&self, level: usize) -> bool {
+        level + 1 >= self.picker_options.level_count
     }
 
     /// Replaces the view by a changed copy.

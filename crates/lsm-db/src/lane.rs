@@ -4,12 +4,12 @@
 pub(crate) const FLUSH: usize = 0;
 /// Merges runs.
 pub(crate) const COMPACT: usize = 1;
-/// Frees what readers and writers should not have to wait for.
-pub(crate) const FREE: usize = 2;
-/// Unlinks. Behind the others, so that what they leave at shutdown is still unlinked.
-pub(crate) const REAP: usize = 3;
 /// Makes filters that are missing.
 #[cfg(feature = "bloom")]
-pub(crate) const FILTER: usize = 4;
+pub(crate) const FILTER: usize = 2;
+/// Frees what readers and writers should not have to wait for.
+pub(crate) const FREE: usize = if cfg!(feature = "bloom") { 3 } else { 2 };
+/// Unlinks. Behind the others, so that what they leave at shutdown is still unlinked.
+pub(crate) const REAP: usize = FREE + 1;
 /// How many there are.
-pub(crate) const COUNT: usize = if cfg!(feature = "bloom") { 5 } else { 4 };
+pub(crate) const COUNT: usize = REAP + 1;

@@ -266,12 +266,21 @@ fn build(
         .chain(set_aside.copied())
         .collect();
     let known = |id: u64| id < state.ceilings.run_id;
-    let sidecars = listing.sidecars.into_iter().filter(|(id, _)| known(*id));
-    let leftovers = listing.runs.into_iter().chain(sidecars);
+    let (beside, alone): (Vec<_>, Vec<_>) = listing
+        .sidecars
+        .into_iter()
+        .filter(|(id, _)| known(*id))
+        .partition(|(id, _)| kept.contains(id));
+    let leftovers = listing.runs.into_iter().chain(alone);
     let leftovers = leftovers.filter(|(id, _)| !kept.contains(id));
     let leftovers: Vec<PathBuf> = leftovers.map(|(_, path)| path).collect();
     let spent = legacy.log_is_spent;
-    let files_of_1x: Vec<PathBuf> = listing.legacy_log.into_iter().filter(|_| spent).collect();
+    let filters_of_1x = beside.into_iter().filter(|_| legacy.debt.is_some());
+    let spent_log = listing.legacy_log.into_iter().filter(|_| spent);
+    let files_of_1x: Vec<PathBuf> = filters_of_1x
+        .map(|(_, path)| path)
+        .chain(spent_log)
+        .collect();
     let log_is_clean = log.chain.is_empty() || (log.clean && !log.needs_rewrite());
     let believed = manifest.is_durable() || (manifest.was_clean() && log_is_clean);
     let is_owed = !believed
@@ -280,7 +289,10 @@ fn build(
         || !listing.temporaries.is_empty()
         || !log.obsolete.is_empty();
 
-    let make = |meta: &Arc<RunMeta>| Run::new(Arc::clone(meta), &run_context);
+    let level_count = config.picker_options().level_count;
+    let make = |level: usize, meta: &Arc<RunMeta>| {
+        Run::new(Arc::clone(meta), level + 1 >= level_count, &run_context)
+    };
     let tree = Arc::new(Tree::new(Arc::clone(version), None, make));
     let replayed_ordinal = sealed.first().map_or(0, |logged| logged.ordinal);
     let filter = MemtableFilter::new(&run_context.filters, capacity_bytes);

@@ -88,13 +88,18 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn new(meta: Arc<RunMeta>, context: &Arc<RunContext>) -> Arc<Self> {
+    /// `is_deepest`: nothing can come to lie below its level.
+    pub(crate) fn new(
+        meta: Arc<RunMeta>,
+        is_deepest: bool,
+        context: &Arc<RunContext>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             path: context.run_path(meta.id),
             meta,
             file: Slot::new(&context.files),
             index: Slot::new(&context.parts),
-            filter: RunFilter::new(context),
+            filter: RunFilter::new(context, is_deepest),
             block_count: AtomicUsize::new(0),
             context: Arc::clone(context),
             retired: AtomicBool::new(false),
@@ -134,14 +139,17 @@ impl Run {
             let at = index.find(probe.key);
             (at < index.block_count()).then_some(at)
         };
-        let at = match self.index.with(find) {
-            Some(at) => at,
-            None => find(&self.index()?),
+        let (at, loaded) = match self.index.with(find) {
+            Some(at) => (at, None),
+            None => {
+                let index = self.index()?;
+                (find(&index), Some(index))
+            }
         };
         let Some(at) = at else {
             return Ok(None);
         };
-        let block = self.cached_block(at)?;
+        let block = self.cached_block(at, loaded)?;
         let found = block.position(probe.key);
         Ok(found.map(|position| block.value_bytes(position)))
     }
@@ -153,8 +161,26 @@ impl Run {
         }
     }
 
+    /// The index, for a reader that will not come back: not left where others want the room.
+    pub(crate) fn index_in_passing(&self) -> Result<Arc<Index>> {
+        match self.index.with(Arc::clone) {
+            Some(index) => Ok(index),
+            None => self.read_index(),
+        }
+    }
+
     #[cold]
     fn load_index(&self) -> Result<Arc<Index>> {
+        let index = self.read_index()?;
+        self.block_count
+            .store(index.block_count(), Ordering::Relaxed);
+        self.index
+            .fill(Arc::clone(&index), index.memory_bytes() as u64);
+        self.context.parts_changed();
+        Ok(index)
+    }
+
+    fn read_index(&self) -> Result<Arc<Index>> {
         let index = self.file()?.load_index();
         let index = Arc::new(index.map_err(|error| self.error(&error))?);
         let last_block = index.block_count().checked_sub(1);
@@ -164,20 +190,16 @@ impl Run {
                 &self.path,
             ));
         }
-        self.block_count
-            .store(index.block_count(), Ordering::Relaxed);
-        self.index
-            .fill(Arc::clone(&index), index.memory_bytes() as u64);
-        self.context.parts_changed();
         Ok(index)
     }
 
     /// A block out of the cache, or read and left there.
-    fn cached_block(&self, at: usize) -> Result<Arc<Block>> {
+    fn cached_block(&self, at: usize, index: Option<Arc<Index>>) -> Result<Arc<Block>> {
         if let Some(block) = self.kept_block(at) {
             return Ok(block);
         }
-        let block = Arc::new(self.read_block(&*self.index()?, at)?);
+        let index = index.map_or_else(|| self.index(), Ok)?;
+        let block = Arc::new(self.read_block(&index, at)?);
         self.keep_block(at, &block);
         Ok(block)
     }
@@ -298,6 +320,7 @@ impl Drop for Run {
         let (context, run) = (Arc::clone(context), self.meta.id);
         self.context.reaper.free(move || {
             context.blocks.purge(run, block_count);
+            context.parts_changed();
             drop(file);
         });
     }

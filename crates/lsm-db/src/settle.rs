@@ -133,8 +133,13 @@ impl Engine {
         } else {
             self.unsettled.log_end.get_or_init(|| owed.log.end);
         }
+        // Now, and not in the background: a filter of ours may soon take the name of one of these.
+        for path in owed.files_of_1x.drain(..) {
+            if self.health.may_unlink() {
+                let _ = self.file_system.remove_file(&path);
+            }
+        }
         let mut unlinked = std::mem::take(&mut owed.leftovers);
-        unlinked.append(&mut owed.files_of_1x);
         let obsolete = owed.log.obsolete.iter().chain(owed.log.superseded());
         unlinked.extend(obsolete.map(|id| self.directory.join(segment_file_name(*id))));
         self.reaper.post(unlinked);

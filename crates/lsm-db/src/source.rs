@@ -120,7 +120,10 @@ impl BlockSource for RunBlocks {
     type Error = Error;
 
     fn index(&self) -> Result<Arc<Index>> {
-        self.run.index()
+        match self.caching {
+            Caching::Seeks => self.run.index(),
+            Caching::Bypass => self.run.index_in_passing(),
+        }
     }
 
     fn block(&self, index: &Index, at: usize) -> Result<Arc<Block>> {

@@ -29,7 +29,7 @@ pub(crate) use reads::LiveEntries;
 #[derive(Debug)]
 pub(crate) struct LoggedMemtable {
     pub(crate) memtable: Arc<Memtable>,
-    filter: MemtableFilter,
+    filter: Arc<MemtableFilter>,
     /// 1 for the first memtable of a handle; a flush installs them in this order.
     pub(crate) ordinal: u64,
     segments: Mutex<Vec<u64>>,
@@ -44,7 +44,7 @@ impl LoggedMemtable {
     pub(crate) fn new(ordinal: u64, filter: MemtableFilter, reaper: &Reaper) -> Self {
         Self {
             memtable: Arc::new(Memtable::new()),
-            filter,
+            filter: Arc::new(filter),
             ordinal,
             segments: Mutex::new(Vec::new()),
             keeps_log: false,
@@ -123,7 +123,8 @@ impl LoggedMemtable {
 impl Drop for LoggedMemtable {
     fn drop(&mut self) {
         // Freeing a memtable takes milliseconds, and the last to let go may be a reader.
-        self.reaper.drop_later(Arc::clone(&self.memtable));
+        let (memtable, filter) = (Arc::clone(&self.memtable), Arc::clone(&self.filter));
+        self.reaper.drop_later((memtable, filter));
     }
 }
 
@@ -136,11 +137,11 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// The tree of `version`. Levels that `old` has too are taken over whole, runs of other levels
-    /// one by one; what is new comes from `make`.
+    /// one by one; what is new comes from `make`, which is told the level.
     pub(crate) fn new(
         version: Arc<Version>,
         old: Option<&Self>,
-        mut make: impl FnMut(&Arc<RunMeta>) -> Arc<Run>,
+        mut make: impl FnMut(usize, &Arc<RunMeta>) -> Arc<Run>,
     ) -> Self {
         let same_level = |at: usize| {
             let old = old?;
@@ -154,15 +155,18 @@ impl Tree {
             .flat_map(|level| level.iter())
             .map(|run| (run.meta().id, Arc::clone(run)))
             .collect();
-        let mut run_of = |meta: &Arc<RunMeta>| match known.get(&meta.id) {
+        let mut run_of = |level, meta: &Arc<RunMeta>| match known.get(&meta.id) {
             Some(run) => Arc::clone(run),
-            None => make(meta),
+            None => make(level, meta),
         };
         let levels = version.levels().iter().enumerate();
         let levels = levels
             .map(|(at, level)| match same_level(at) {
                 Some(runs) => runs,
-                None => level.runs().iter().map(&mut run_of).collect(),
+                None => {
+                    let runs = level.runs().iter();
+                    runs.map(|meta| run_of(at, meta)).collect()
+                }
             })
             .collect();
         Self { version, levels }

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::real::is_too_many_open_files;
 use crate::{DirEntry, EntryKind, File, FileLock, FileSystem};
@@ -34,11 +34,16 @@ use crate::{DirEntry, EntryKind, File, FileLock, FileSystem};
 pub struct ReliefFs {
     inner: Arc<dyn FileSystem>,
     relieve: Box<dyn Fn() -> bool + Send + Sync>,
+    /// One at a time asks for relief; this is how often it was given.
+    reliefs: Mutex<u64>,
 }
 
+/// Others may take what relief has freed; somebody who never gets a handle is told in the end.
+const TRIES_MAX: usize = 100;
+
 impl ReliefFs {
-    /// `relieve` closes files and returns whether it closed any. It may be called on any thread,
-    /// and must end: it is asked until it has nothing more to close.
+    /// `relieve` closes files and returns whether it closed any. It may be called on any thread, on
+    /// one at a time, and must not call this file system.
     pub fn new(
         inner: Arc<dyn FileSystem>,
         relieve: impl Fn() -> bool + Send + Sync + 'static,
@@ -46,16 +51,32 @@ impl ReliefFs {
         Self {
             inner,
             relieve: Box::new(relieve),
+            reliefs: Mutex::new(0),
         }
     }
 
     fn relieved<T>(&self, operation: impl Fn(&dyn FileSystem) -> io::Result<T>) -> io::Result<T> {
-        loop {
+        for _ in 1..TRIES_MAX {
+            let before = *self.reliefs();
             match operation(&*self.inner) {
-                Err(error) if is_too_many_open_files(&error) && (self.relieve)() => {}
+                Err(error) if is_too_many_open_files(&error) && self.is_relieved_since(before) => {}
                 done => return done,
             }
         }
+        operation(&*self.inner)
+    }
+
+    /// Asks for relief, unless somebody else got some meanwhile: that may do for both.
+    fn is_relieved_since(&self, before: u64) -> bool {
+        let mut reliefs = self.reliefs();
+        if *reliefs == before && (self.relieve)() {
+            *reliefs += 1;
+        }
+        *reliefs > before
+    }
+
+    fn reliefs(&self) -> MutexGuard<'_, u64> {
+        self.reliefs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -212,3 +212,24 @@ fn a_process_out_of_file_handles_closes_some_and_goes_on() -> TestResult {
     assert!(db.stats().open_files <= 6);
     Ok(())
 }
+
+/// A store that keeps nothing open has nothing to close: the error is told, and later reads keep
+/// files open as ever.
+#[test]
+fn too_many_open_files_once_is_not_for_ever() -> TestResult {
+    let machine = Machine::new(plain(), 1);
+    let db = machine.open()?;
+    write_run(&db, 0, 1)?;
+    db.put(key(5), "v")?;
+    machine.faults.fail_when(
+        lsm_fs::Operation::CreateNew,
+        |path| path.extension().is_some_and(|extension| extension == "sst"),
+        lsm_fs::Fault::from_raw_os_error(24),
+    );
+    assert!(db.flush().is_err(), "nothing could be closed for it");
+    machine.settle();
+    db.flush()?;
+    assert_eq!(db.get(key(5))?, Some(b"v".to_vec()));
+    assert_eq!(db.stats().open_files, 1);
+    Ok(())
+}

@@ -187,3 +187,71 @@ fn a_filter_left_without_its_run_is_removed_and_one_with_an_unknown_id_is_left()
     drop(db);
     Ok(())
 }
+
+/// Below nine bits a key the deepest level is to have no filters, and one that is made again is
+/// as large as it was: a first version made 16-bit ones of all.
+#[test]
+fn a_filter_made_again_is_the_one_that_the_budget_allows() -> TestResult {
+    for (bits, expected) in [(5, 0), (10, 1)] {
+        let machine = Machine::new(plain().filter_bits(bits), 1);
+        let db = machine.open()?;
+        write_run(&db, 0..5000)?;
+        write_run(&db, 0..5000)?;
+        db.compact_range::<Vec<u8>, _>(..)?;
+        machine.settle();
+        let names = sidecars(&machine)?;
+        assert_eq!(names.len(), expected);
+        let lengths = || -> TestResult<Vec<u64>> {
+            let lengths = names
+                .iter()
+                .map(|name| machine.disk.file_len(&machine.path(name)));
+            Ok(lengths.collect::<Result<_, _>>()?)
+        };
+        let before = lengths()?;
+        for name in &names {
+            machine.disk.remove_file(&machine.path(name))?;
+        }
+        skips(&db)?;
+        machine.settle();
+        assert_eq!(sidecars(&machine)?, names, "{bits} bits");
+        assert_eq!(lengths()?, before, "{bits} bits");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_filter_that_cannot_be_written_is_kept_in_memory_all_the_same() -> TestResult {
+    let machine = Machine::new(plain(), 1);
+    let names = two_runs(&machine)?;
+    let db = machine.open()?;
+    machine.faults.fail_when(
+        Operation::Rename,
+        |path| path.to_string_lossy().contains(".bloom"),
+        lsm_fs::Fault::from_raw_os_error(5).for_good(),
+    );
+    machine.disk.remove_file(&machine.path(&names[0]))?;
+    skips(&db)?;
+    machine.settle();
+    assert_eq!(
+        skips(&db)?,
+        2,
+        "kept in memory though it could not be written"
+    );
+    let reads = machine.faults.operation_count();
+    for _ in 0..5 {
+        skips(&db)?;
+        machine.settle();
+    }
+    assert_eq!(machine.faults.operation_count(), reads, "nothing is read");
+    Ok(())
+}
+
+#[test]
+fn a_memtable_that_may_be_huge_has_a_small_filter_from_the_start() -> TestResult {
+    let machine = Machine::new(plain().memtable_capacity(usize::MAX), 1);
+    let db = machine.open()?;
+    assert!(db.stats().filter_bytes <= 4 << 20);
+    write_run(&db, 0..50)?;
+    assert_eq!(db.get(key(7))?, Some(value(7, 0)));
+    Ok(())
+}

@@ -56,14 +56,48 @@ fn the_limit_holds_after_every_fill_and_what_is_gone_is_given_back() {
 #[test]
 fn a_value_heavier_than_the_limit_is_not_kept_and_a_full_slot_is_replaced() {
     let pool = SlotPool::new(10);
-    let slot = Slot::new(&pool);
+    let (slot, other) = (Slot::new(&pool), Slot::new(&pool));
+    other.fill(0, 3);
     slot.fill(1, 11);
-    assert_eq!((slot.with(|value| *value), pool.used()), (None, 0));
+    assert_eq!((slot.with(|value| *value), pool.used()), (None, 3));
+    other.clear();
     slot.fill(2, 4);
     slot.fill(3, 6);
     assert_eq!((slot.with(|value| *value), pool.used()), (Some(3), 6));
     slot.clear();
     assert_eq!((slot.with(|value| *value), pool.used()), (None, 0));
+}
+
+#[test]
+fn slots_that_are_gone_leave_nothing_in_the_pool() {
+    let pool = SlotPool::new(u64::MAX);
+    let kept = slots(&pool, 100);
+    for slot in &kept {
+        slot.fill(0, 1);
+    }
+    for _ in 0..10_000 {
+        Slot::new(&pool).fill([0_u8; 8], 8);
+    }
+    assert_eq!(pool.used(), 100);
+    let in_ring = pool.shared.lock().slots.len();
+    assert!(in_ring <= 400, "{in_ring} for 100 slots");
+}
+
+#[test]
+fn a_pool_that_had_to_shrink_grows_back_as_slots_are_filled() {
+    let pool = SlotPool::new(100);
+    assert!(!pool.shrink(), "there is nothing to give up");
+    assert_eq!(pool.limit(), 100);
+    let slots = slots(&pool, 40);
+    for (at, slot) in slots.iter().enumerate() {
+        slot.fill(at, 1);
+    }
+    assert!(pool.shrink());
+    assert_eq!((pool.used(), pool.limit()), (30, 30));
+    for round in 0..100_000 {
+        slots[round % 40].fill(round, 1);
+    }
+    assert_eq!((pool.used(), pool.limit()), (40, 100));
 }
 
 #[test]

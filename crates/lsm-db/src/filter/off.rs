@@ -56,7 +56,7 @@ impl MemtableFilter {
 pub(crate) struct RunFilter;
 
 impl RunFilter {
-    pub(crate) fn new(_context: &RunContext) -> Self {
+    pub(crate) fn new(_context: &RunContext, _is_deepest: bool) -> Self {
         Self
     }
 

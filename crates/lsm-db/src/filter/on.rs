@@ -10,14 +10,14 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use lsm_bloom::{
     ConcurrentFilter, Filter, FilterBuilder, FingerprintBits, KeyHash, KeyHasher, RunIdentity,
 };
 use lsm_cache::Slot;
 use lsm_compact::Cursor;
-use lsm_fs::{FileSystem, read_to_vec};
+use lsm_fs::read_to_vec;
 use lsm_scheduler::Pool;
 use lsm_version::{RunMeta, run_sidecar_temp_file_name};
 
@@ -25,13 +25,16 @@ use super::{Size, size_for};
 use crate::health::Health;
 use crate::run::{Run, RunContext};
 use crate::source::{Caching, Source};
-use crate::{LsmConfig, Result, lane};
+use crate::{LsmConfig, lane};
 
 /// Memory that one build may take, whatever the runs' size.
 const SCRATCH_BYTES_MIN: u64 = 4 << 20;
 /// Bytes of memtable per key that its filter is sized for.
 const MEMTABLE_BYTES_PER_KEY: u64 = 160;
 const MEMTABLE_BITS_PER_KEY: usize = 12;
+/// Larger memtables have filters that err more often: 3 MiB, which have to be there from the start,
+/// are enough.
+const MEMTABLE_KEYS_MAX: u64 = 2 << 20;
 
 /// How this store's filters are made.
 #[derive(Debug)]
@@ -88,7 +91,7 @@ pub(crate) struct MemtableFilter {
 
 impl MemtableFilter {
     pub(crate) fn new(filters: &Filters, capacity_bytes: u64) -> Self {
-        let keys = (capacity_bytes / MEMTABLE_BYTES_PER_KEY).max(1);
+        let keys = (capacity_bytes / MEMTABLE_BYTES_PER_KEY).clamp(1, MEMTABLE_KEYS_MAX);
         let keys = usize::try_from(keys).unwrap_or(usize::MAX);
         Self {
             hasher: filters.hasher,
@@ -126,17 +129,49 @@ impl MemtableFilter {
 #[derive(Debug)]
 pub(crate) struct RunFilter {
     slot: Slot<Filter>,
-    /// The sidecar is no use, or there is to be none: not looked for again.
-    is_absent: AtomicBool,
-    is_building: AtomicBool,
+    size: Size,
+    state: AtomicU8,
+    /// How often the filter was wanted and not there since it was last loaded.
+    wanted: AtomicU64,
+    /// How often it was made again.
+    builds: AtomicU8,
+}
+
+/// Nothing is known to be wrong with the sidecar.
+const BESIDE: u8 = 0;
+/// The sidecar is no use; there shall be another.
+const MISSING: u8 = 1;
+/// It is being made.
+const BUILDING: u8 = 2;
+/// There is to be none.
+const NEVER: u8 = 3;
+
+/// A run whose filter is lost as often as this does without.
+const BUILDS_MAX: u8 = 3;
+
+/// What a read without the filter costs: about a block.
+const READ_IN_VAIN_BYTES: u64 = 4096;
+
+/// Why there is no filter to be had from a sidecar.
+enum NotLoaded {
+    /// It could not be read this time.
+    Unread,
+    /// It is not there, or not that run's.
+    Useless,
 }
 
 impl RunFilter {
-    pub(crate) fn new(context: &RunContext) -> Self {
+    /// `is_deepest`: the run is of the deepest level. One that is moved there later keeps what it
+    /// has.
+    pub(crate) fn new(context: &RunContext, is_deepest: bool) -> Self {
+        let size = size_for(context.filters.budget_bits, is_deepest);
+        let state = if size == Size::None { NEVER } else { BESIDE };
         Self {
             slot: Slot::new(&context.parts),
-            is_absent: AtomicBool::new(context.filters.budget_bits == 0),
-            is_building: AtomicBool::new(false),
+            size,
+            state: AtomicU8::new(state),
+            wanted: AtomicU64::new(0),
+            builds: AtomicU8::new(0),
         }
     }
 
@@ -156,78 +191,142 @@ impl RunFilter {
 
     #[cold]
     fn load_and_ask(&self, run: &Arc<Run>, probe: &Probe<'_>) -> bool {
-        if self.is_absent.load(Ordering::Relaxed) {
-            self.build_later(run);
-            return true;
+        match self.state.load(Ordering::Relaxed) {
+            MISSING => self.build_later(run),
+            BESIDE if self.is_worth_loading(run) => match load(run) {
+                Ok(filter) => {
+                    let answer = filter.may_contain(probe.hash);
+                    self.keep(run, filter);
+                    return answer;
+                }
+                Err(NotLoaded::Unread) => {}
+                Err(NotLoaded::Useless) => {
+                    self.change(BESIDE, MISSING);
+                    self.build_later(run);
+                }
+            },
+            _ => {}
         }
-        match load(run) {
-            Some(filter) => {
-                let answer = filter.may_contain(probe.hash);
-                self.keep(run, filter);
-                answer
-            }
-            None => {
-                self.is_absent.store(true, Ordering::Relaxed);
-                self.build_later(run);
-                true
-            }
-        }
+        true
+    }
+
+    /// Where there is room, at once. Where others have to go for it, once the reads that had to do
+    /// without have cost as much as loading it does: else filters that take turns would cost more
+    /// than they save.
+    fn is_worth_loading(&self, run: &Run) -> bool {
+        let bytes = lsm_bloom::sidecar_bytes_max(run.meta().entry_count) / 2;
+        let parts = &run.context().parts;
+        let wanted = self.wanted.fetch_add(1, Ordering::Relaxed) + 1;
+        parts.used().saturating_add(bytes) <= parts.limit()
+            || wanted.saturating_mul(READ_IN_VAIN_BYTES) >= bytes
     }
 
     fn keep(&self, run: &Run, filter: Filter) {
+        self.wanted.store(0, Ordering::Relaxed);
         let weight = filter.memory_bytes() as u64;
         self.slot.fill(filter, weight);
         run.context().parts_changed();
     }
 
-    /// Has the sidecar made again, once, unless this run is to have none.
+    fn change(&self, from: u8, to: u8) -> bool {
+        let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
+        self.state
+            .compare_exchange(from, to, success, failure)
+            .is_ok()
+    }
+
+    /// Has the sidecar made again, unless that has been tried often enough.
     fn build_later(&self, run: &Arc<Run>) {
         let context = run.context();
-        if !context.filters.may_build(context) || self.is_building.swap(true, Ordering::Relaxed) {
+        if !context.filters.may_build(context) || !self.change(MISSING, BUILDING) {
+            return;
+        }
+        if self.builds.fetch_add(1, Ordering::Relaxed) >= BUILDS_MAX {
+            self.state.store(NEVER, Ordering::Relaxed);
             return;
         }
         let run = Arc::clone(run);
         let pool = context.filters.pool.clone();
         pool.submit(lane::FILTER, move || {
-            if let Ok(Some(filter)) = build(&run) {
-                run.filter().keep(&run, filter);
-                run.filter().is_absent.store(false, Ordering::Relaxed);
-            }
+            let filter = run.filter();
+            let state = match build(&run, filter.size) {
+                Ok(Built::Filter {
+                    filter: built,
+                    is_written,
+                }) => {
+                    filter.keep(&run, built);
+                    if is_written { BESIDE } else { MISSING }
+                }
+                Ok(Built::Nothing) => NEVER,
+                Err(_) => MISSING,
+            };
+            filter.state.store(state, Ordering::Relaxed);
         });
     }
 }
 
-/// The filter in the run's sidecar, if it is there and that run's.
-fn load(run: &Run) -> Option<Filter> {
+/// The filter in the run's sidecar.
+fn load(run: &Run) -> Result<Filter, NotLoaded> {
     let (context, meta) = (run.context(), run.meta());
     let len_max = lsm_bloom::sidecar_bytes_max(meta.entry_count);
     let path = context.sidecar_path(meta.id);
-    let bytes = read_to_vec(&*context.file_system, &path, len_max).ok()?;
-    lsm_bloom::decode(&bytes, &identity(meta), context.filters.hash_seed).ok()
+    let bytes = match read_to_vec(&*context.file_system, &path, len_max) {
+        Ok(bytes) => bytes,
+        Err(error) => match error.source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::FileTooLarge => {
+                return Err(NotLoaded::Useless);
+            }
+            _ => return Err(NotLoaded::Unread),
+        },
+    };
+    let decoded = lsm_bloom::decode(&bytes, &identity(meta), context.filters.hash_seed);
+    // Two keys seldom share a hash; a filter of many fewer is not of all keys.
+    let keys_min = meta.entry_count - meta.entry_count / 1024;
+    match decoded {
+        Ok(filter) if filter.len() >= keys_min => Ok(filter),
+        _ => Err(NotLoaded::Useless),
+    }
 }
 
-/// Reads the run, and writes its sidecar. `None`: there is to be none, or it is needed no more.
-fn build(run: &Arc<Run>) -> Result<Option<Filter>> {
+enum Built {
+    Filter {
+        filter: Filter,
+        is_written: bool,
+    },
+    /// There can be none, or it is needed no more.
+    Nothing,
+}
+
+/// Reads the run, and writes its sidecar.
+fn build(run: &Arc<Run>, size: Size) -> crate::Result<Built> {
     let (context, meta) = (run.context(), run.meta());
-    let mut output = OutputFilter::new(context, false);
+    let is_over = || run.is_retired() || !context.filters.may_build(context);
+    if is_over() {
+        return Ok(Built::Nothing);
+    }
+    let mut output = OutputFilter::of_size(context, size);
     let mut source = Source::level(Arc::from([Arc::clone(run)]), Caching::Bypass);
     source.seek_first()?;
     while let Some(key) = source.key() {
-        if run.is_retired() || !context.filters.may_build(context) {
-            return Ok(None);
+        if is_over() || output.is_over_budget() {
+            return Ok(Built::Nothing);
         }
         output.push(key);
         source.next()?;
     }
     let Some(filter) = output.finish() else {
-        return Ok(None);
+        return Ok(Built::Nothing);
     };
     // What is in its place may be another engine's, or damaged: replaced at once or not at all.
     let temporary = context.directory.join(run_sidecar_temp_file_name(meta.id));
-    write_sidecar(context, &temporary, &filter, meta, |fs| {
-        fs.rename(&temporary, &context.sidecar_path(meta.id))
+    let written = write_sidecar(context, &temporary, &filter, meta).and_then(|()| {
+        let sidecar = context.sidecar_path(meta.id);
+        context.file_system.rename(&temporary, &sidecar)
     });
-    Ok(Some(filter))
+    Ok(Built::Filter {
+        filter,
+        is_written: written.is_ok(),
+    })
 }
 
 /// The filter of a run that is being written.
@@ -240,8 +339,12 @@ pub(crate) struct OutputFilter {
 impl OutputFilter {
     /// For a run of the deepest level, or of another.
     pub(crate) fn new(context: &RunContext, is_deepest: bool) -> Self {
+        Self::of_size(context, size_for(context.filters.budget_bits, is_deepest))
+    }
+
+    fn of_size(context: &RunContext, size: Size) -> Self {
         let filters = &context.filters;
-        let bits = match size_for(filters.budget_bits, is_deepest) {
+        let bits = match size {
             Size::None => None,
             Size::Eight => Some(FingerprintBits::Eight),
             Size::Sixteen => Some(FingerprintBits::Sixteen),
@@ -258,6 +361,11 @@ impl OutputFilter {
         }
     }
 
+    fn is_over_budget(&self) -> bool {
+        let builder = self.building.as_ref().map(|(builder, _)| builder);
+        builder.is_none_or(FilterBuilder::is_over_budget)
+    }
+
     fn finish(&mut self) -> Option<Filter> {
         let (builder, bits) = self.building.take()?;
         builder.finish(bits).ok()
@@ -267,28 +375,31 @@ impl OutputFilter {
     pub(crate) fn write(&mut self, context: &RunContext, run: &RunMeta) {
         if let Some(filter) = self.finish() {
             let sidecar = context.sidecar_path(run.id);
-            write_sidecar(context, &sidecar, &filter, run, |_| Ok(()));
+            // A run without one has it made again when it is first asked.
+            let _ = write_sidecar(context, &sidecar, &filter, run);
         }
     }
 }
 
+/// Writes a new file, in place of one that is there: the id is this run's, so nobody else's is.
 fn write_sidecar(
     context: &RunContext,
     path: &Path,
     filter: &Filter,
     run: &RunMeta,
-    then: impl FnOnce(&dyn FileSystem) -> io::Result<()>,
-) {
+) -> io::Result<()> {
     let fs = &*context.file_system;
-    let identity = identity(run);
-    let bytes = lsm_bloom::encode(filter, &identity, context.filters.hash_seed);
-    let written = fs
-        .create_new(path)
-        .and_then(|file| file.append_all(&bytes))
-        .and_then(|()| then(fs));
-    if written.is_err() {
+    let bytes = lsm_bloom::encode(filter, &identity(run), context.filters.hash_seed);
+    let file = match fs.create_new(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs.remove_file(path)?;
+            fs.create_new(path)?
+        }
+        created => created?,
+    };
+    file.append_all(&bytes).inspect_err(|_| {
         let _ = fs.remove_file(path);
-    }
+    })
 }
 
 fn identity(run: &RunMeta) -> RunIdentity {

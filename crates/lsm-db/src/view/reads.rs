@@ -82,8 +82,9 @@ impl ReadView {
     ) -> Result<Option<(Bytes, Bytes)>> {
         let mut entries = self.entries(seqno);
         seek(&mut entries)?;
-        let entry = entries.key_bytes().zip(entries.value_bytes());
-        Ok(entry.map(|(key, value)| (for_keeping(key), for_keeping(value))))
+        // Copies: the block may be a small part of a large read.
+        let entry = entries.key().zip(entries.value());
+        Ok(entry.map(|(key, value)| (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))))
     }
 }
 
