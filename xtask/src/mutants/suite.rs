@@ -34,6 +34,8 @@ pub(super) static SUITES: &[Suite] = &[
     suite("lsm-scheduler", &["--package", "lsm-scheduler", "--tests"]),
     suite("lsm-memtable", &["--package", "lsm-memtable", "--tests"]),
     suite("lsm-fs", &["--package", "lsm-fs", "--tests"]),
+    suite("lsm-bloom", &["--package", "lsm-bloom", "--tests"]),
+    suite("lsm-cache", &["--package", "lsm-cache", "--tests"]),
     suite("lsm-wal", &["--package", "lsm-wal", "--tests"]),
     suite("lsm-version", &["--package", "lsm-version", "--tests"]),
     suite("lsm-compact", &["--package", "lsm-compact", "--tests"]),
