@@ -67,7 +67,12 @@ impl Trial<'_> {
             .disk_with(&self.changed)
             .map_err(|e| e.to_string())?;
         let before = files(&disk)?;
-        let machine = Machine::with_disk(disk, LsmConfig::new().compaction_trigger(3), 3);
+        // What memory it takes shall be the files' doing, not the configuration's.
+        let config = LsmConfig::new()
+            .compaction_trigger(3)
+            .memtable_capacity(1 << 20)
+            .block_cache_capacity(1 << 20);
+        let machine = Machine::with_disk(disk, config, 3);
         let outcome = match machine.open() {
             Err(error) => {
                 self.is_fit(&error)?;
