@@ -79,6 +79,8 @@ const STEPS: &[Step] = &[
             "test --locked --package lsm-db --no-default-features --features bloom",
             "test --locked --package lsm-db --no-default-features --features durability",
             "test --locked --package lsm-db --no-default-features --features error-forge",
+            // Filters are hints: the same lives go the same way without them.
+            "test --locked --package lsm-tests --no-default-features --test model",
         ],
     ),
     cargo(
