@@ -139,7 +139,7 @@ fn the_failure_of_a_group_is_the_answer_of_every_member_turned_away_or_not() {
         (Operation::Append, no_room, false),
         (Operation::Sync, broken, true),
     ] {
-        let store = Store::open(LsmConfig::new());
+        let store = Store::open(LsmConfig::new().wal(true));
         store.commit(vec![synced(&[], &[("b", Some("0"))])]);
         let before = store.last_seqno();
         store.faults.fail_when(operation, is_segment, fault);
@@ -161,7 +161,7 @@ fn the_failure_of_a_group_is_the_answer_of_every_member_turned_away_or_not() {
 
 #[test]
 fn a_condition_that_cannot_be_read_rejects_its_batch_and_no_other() {
-    let store = Store::open(LsmConfig::new());
+    let store = Store::open(LsmConfig::new().wal(true));
     store.commit(vec![synced(&[], &[("old", Some("1"))])]);
     store.engine.flush().unwrap();
     let broken = Fault::new(io::ErrorKind::PermissionDenied);
@@ -185,7 +185,7 @@ fn a_condition_that_cannot_be_read_rejects_its_batch_and_no_other() {
 /// The answer to a check is as durable as was asked for: no less, and no more.
 #[test]
 fn a_group_of_checks_writes_nothing_and_syncs_what_it_saw_if_asked() {
-    let store = Store::open(LsmConfig::new());
+    let store = Store::open(LsmConfig::new().wal(true));
     store.commit(vec![buffered(&[], &[("a", Some("1"))])]);
     let checks = |check: fn(&[Pair], &[Pair]) -> Request| {
         vec![
