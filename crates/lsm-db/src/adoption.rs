@@ -45,7 +45,7 @@ pub(crate) struct Legacy {
     pub(crate) writes: LegacyWrites,
     /// Whether its log is to be replayed: until then nothing is written.
     pub(crate) is_replayed: bool,
-    /// Whether all of its log is in a run, or it was empty: to be unlinked.
+    /// Whether all of its log is in a run, or the file is empty: to be unlinked.
     pub(crate) log_is_spent: bool,
     /// What must be done before our manifest takes the place of its own.
     pub(crate) debt: Option<AdoptionDebt>,
@@ -82,6 +82,11 @@ impl Legacy {
                 ));
             };
             legacy.writes = last_writes(file_system, log)?;
+            if legacy.writes.is_empty() {
+                // It held something when it was taken over, or it would not be awaited.
+                let reason = "the log of lsm-db 1.x has lost what it held";
+                return Err(Error::corrupt_file(reason, log));
+            }
         }
         Ok(legacy)
     }
@@ -118,7 +123,10 @@ pub(crate) fn adopt(
     if let Some(log) = &listing.legacy_log {
         legacy.writes = last_writes(&**file_system, log)?;
         legacy.is_replayed = !legacy.writes.is_empty();
-        legacy.log_is_spent = !legacy.is_replayed;
+        // Bytes that say nothing may be somebody else's, or all that is left of something.
+        let len = file_system.file_len(log);
+        let len = len.map_err(|source| Error::io("look at", log, source))?;
+        legacy.log_is_spent = len == 0;
         relied_on.push(log.clone());
     }
     legacy.debt = Some(AdoptionDebt {
@@ -134,7 +142,7 @@ pub(crate) fn adopt(
             seqno: LEGACY_LOG_SEQNO + 1,
             ..Ceilings::default()
         }),
-        legacy_log_live: Some(listing.legacy_log.is_some()),
+        legacy_log_live: Some(legacy.is_replayed || legacy.log_is_spent),
         ..VersionEdit::default()
     };
     let manifest = Manifest::adopt(Arc::clone(file_system), directory, identity, &first)?;
