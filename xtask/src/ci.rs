@@ -149,7 +149,7 @@ const STEPS: &[Step] = &[
 /// Prints the steps.
 pub(crate) fn list() {
     for step in STEPS {
-        println!("{:<10}{}", step.name, step.proves);
+        println!("{:<13}{}", step.name, step.proves);
     }
 }
 
@@ -208,7 +208,7 @@ fn summarize(outcomes: &[Outcome<'_>], total: Duration) -> Result<(), String> {
     for (step, duration, outcome) in outcomes {
         let word = if outcome.is_ok() { "ok" } else { "FAILED" };
         println!(
-            "{word:<8}{:>6}  {:<10}{}",
+            "{word:<8}{:>6}  {:<13}{}",
             clock(*duration),
             step.name,
             step.proves
