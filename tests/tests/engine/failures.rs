@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use lsm_db::{Durability, Error, Lsm, LsmConfig};
-use lsm_fs::{CrashImage, Fault, Operation};
+use lsm_fs::{CrashImage, Fault, FileSystem, Operation};
 use lsm_tests::TestResult;
 use lsm_tests::directory::runs;
 use lsm_tests::machine::Machine;
@@ -412,5 +412,36 @@ fn a_panic_in_the_background_ends_writing_with_its_message_and_nothing_hangs() -
         assert!(db.close().is_err());
         check(&machine.open()?, &model)?;
     }
+    Ok(())
+}
+
+/// What an open finds to be left over may be what an older manifest names, the one that a power cut
+/// brings back: it goes only once recovery is durable.
+#[test]
+fn nothing_left_over_is_unlinked_while_recovery_could_not_be_written() -> TestResult {
+    let machine = Machine::new(LsmConfig::new(), 1);
+    let db = machine.open()?;
+    db.put(key(0), value(0, 0))?;
+    db.flush()?;
+    db.put(key(1), value(1, 0))?;
+    let machine = machine.after_kill();
+    drop(db);
+    let left_over = machine.path("run-0000000900.sst");
+    machine.disk.create_new(&left_over)?.append_all(b"a run")?;
+    machine.faults.fail_when(
+        Operation::CreateNew,
+        |path| path.ends_with("MANIFEST.tmp"),
+        Fault::from_raw_os_error(5).for_good(),
+    );
+    let db = machine.open()?;
+    machine.settle();
+    assert_eq!(db.get(key(1))?, Some(value(1, 0)));
+    assert!(machine.disk.kind(&left_over)?.is_some());
+    machine.faults.clear_faults();
+    drop(db);
+    let db = machine.open()?;
+    machine.settle();
+    assert!(machine.disk.kind(&left_over)?.is_none());
+    assert_eq!(db.get(key(1))?, Some(value(1, 0)));
     Ok(())
 }
