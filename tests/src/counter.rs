@@ -1,13 +1,13 @@
 //! A counter that many threads raise by comparing and setting it: no increment may be lost or
 //! doubled, however the threads meet in the groups of a commit.
 //!
-//! Called by the tests of conditions and by the stress. Never waits by the clock.
+//! Called by the tests of conditions. Never waits by the clock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lsm_db::Lsm;
 
-use crate::stress::describe;
+use crate::describe;
 
 /// The key of the counter. It is beside all other keys of a test.
 pub const KEY: &[u8] = b"~counter";

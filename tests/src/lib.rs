@@ -22,9 +22,19 @@ pub mod machine;
 pub mod model;
 pub mod placement;
 pub mod random;
-pub mod stress;
+pub mod soak;
+pub mod usage;
 pub mod vectors;
 pub mod walk;
 
 /// What a test returns, so that it can use `?`.
 pub type TestResult<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+/// An error with its causes, on one line.
+#[must_use]
+pub fn describe(error: &(dyn std::error::Error + 'static)) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}

@@ -125,9 +125,12 @@ const STEPS: &[Step] = &[
         ],
     ),
     cargo(
-        "stress",
-        "writers and scanners side by side agree with exact models",
-        &["xtask stress --seconds 60"],
+        "soak",
+        "a consumer's load with kills and restarts agrees with exact models",
+        &[
+            "xtask soak --minutes 1 --profile mixed",
+            "xtask soak --minutes 0.5 --profile queue",
+        ],
     ),
     cargo(
         "crash",

@@ -11,13 +11,15 @@ mod crash;
 #[cfg(feature = "engine")]
 mod load;
 #[cfg(feature = "engine")]
-mod process;
-#[cfg(feature = "engine")]
 mod scratch;
 #[cfg(feature = "engine")]
-mod stress;
+mod soak;
 
 #[cfg(not(feature = "engine"))]
-pub(crate) use again::{crash, load, stress};
+pub(crate) use again::{crash, load, soak, soak_child};
 #[cfg(feature = "engine")]
-pub(crate) use {crash::crash, load::load, stress::stress};
+pub(crate) use {
+    crash::crash,
+    load::load,
+    soak::{soak, soak_child},
+};

@@ -2,7 +2,7 @@
 //!
 //! `tidy` checks what the compiler does not, `ci` runs the whole gate, `conformance` compares with
 //! frozen bytes and with the predecessor, `model` explores the small concurrent parts, `mutants`
-//! breaks the rules of the engine one by one and sees whether a test fails; `stress`, `crash` and
+//! breaks the rules of the engine one by one and sees whether a test fails; `soak`, `crash` and
 //! `load` run the engine for longer than a test may. Contributors and CI call this program; no crate
 //! depends on it, and it never changes a source file.
 
@@ -50,8 +50,11 @@ enum Command {
     Model(ModelArgs),
     /// Breaks one rule of the engine after another, and sees whether the tests find it
     Mutants(MutantsArgs),
-    /// Writers and scanners side by side, checked against exact models (release build)
-    Stress(StressArgs),
+    /// A consumer's life with the store, with kills and restarts, checked against exact models (release build)
+    Soak(SoakArgs),
+    /// The process that the soak starts and kills
+    #[command(hide = true)]
+    SoakChild,
     /// Crashes and faults at every operation of the file system, and hostile files, checked against what was promised (release build)
     Crash(CrashArgs),
     /// Loads random keys, then checks memory, the full iteration and the time to open (release build)
@@ -107,16 +110,26 @@ struct MutantsArgs {
 }
 
 #[derive(Args)]
-struct StressArgs {
-    /// How long the writers and scanners run
-    #[arg(long, default_value_t = 60)]
-    seconds: u64,
+struct SoakArgs {
+    /// How long, in minutes or parts of one; the last comparison comes on top
+    #[arg(long, default_value_t = 10.0)]
+    minutes: f64,
     /// Seed of every random choice
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Where to put the database; must be absent or empty. A temporary folder by default
     #[arg(long)]
     dir: Option<std::path::PathBuf>,
+    /// What kind of consumer
+    #[arg(
+        long,
+        default_value = "mixed",
+        value_parser = ["mixed", "write", "scan", "delete", "big-values", "durable", "queue"]
+    )]
+    profile: String,
+    /// Where to put the report as JSON. Beside the database by default
+    #[arg(long)]
+    report: Option<std::path::PathBuf>,
 }
 
 #[derive(Args)]
@@ -153,7 +166,8 @@ fn main() -> ExitCode {
         Command::Conformance(args) => conformance::run(&args),
         Command::Model(args) => model::run(&args),
         Command::Mutants(args) => mutants::run(&args),
-        Command::Stress(args) => engine::stress(&args),
+        Command::Soak(args) => engine::soak(&args),
+        Command::SoakChild => engine::soak_child(),
         Command::Crash(args) => engine::crash(&args),
         Command::Load(args) => engine::load(&args),
     };

@@ -8,10 +8,10 @@ use lsm_fs::{CrashImage, SimFs};
 
 use super::stage::{Captured, Stage, UsedIds};
 use super::{Crash, History, leftovers, mixed};
+use crate::describe;
 use crate::machine::Machine;
 use crate::model::{Model, Write, apply, check, contents};
 use crate::random::Random;
-use crate::stress::describe;
 
 /// A disk after a crash, and what is known of its past.
 #[derive(Clone)]

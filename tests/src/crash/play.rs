@@ -21,9 +21,9 @@ use super::script::{Ending, Scenario, Step, Trouble, key};
 use super::stage::{Captured, Stage, Strike, UsedIds, Watcher};
 use super::start::Start;
 use super::{Crash, History};
+use crate::describe;
 use crate::machine::Machine;
 use crate::model::contents;
-use crate::stress::describe;
 
 /// Background steps in a row once a fault has struck; more than any script needs.
 const STEPS_AFTER_A_FAULT: usize = 40;

@@ -9,10 +9,10 @@ use lsm_fs::FileSystem;
 
 use super::FileKind;
 use super::image::{Image, dir, is_foreign};
+use crate::describe;
 use crate::directory::{Files, read};
 use crate::machine::Machine;
 use crate::model::{Entries, Model};
-use crate::stress::describe;
 
 /// More operations of the file system than any trial takes that ends.
 const OPERATIONS_MAX: u64 = 20_000;

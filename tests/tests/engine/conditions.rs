@@ -375,7 +375,7 @@ fn a_failed_sync_is_the_answer_of_those_whose_condition_failed_too() -> TestResu
 
 const THREADS: usize = 8;
 
-/// `cargo xtask stress` counts to 80,000.
+/// `cargo xtask soak` goes on with it, over kills of a process.
 #[test]
 fn a_counter_that_eight_threads_raise_is_exact_also_after_a_kill() -> TestResult {
     let machine = Machine::on_threads(buffered().memtable_capacity(64 << 10));

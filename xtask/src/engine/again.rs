@@ -4,17 +4,30 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::{CrashArgs, LoadArgs, StressArgs, workspace};
+use crate::{CrashArgs, LoadArgs, SoakArgs, workspace};
 
-/// Runs `cargo xtask stress` in a release build.
+/// Runs `cargo xtask soak` in a release build.
 ///
 /// # Errors
 ///
 /// If the build or the command failed; the reason has been printed by then.
-pub(crate) fn stress(args: &StressArgs) -> Result<(), String> {
-    let seconds = ["--seconds".into(), args.seconds.to_string().into()];
+pub(crate) fn soak(args: &SoakArgs) -> Result<(), String> {
+    let minutes = ["--minutes".into(), args.minutes.to_string().into()];
     let seed = ["--seed".into(), args.seed.to_string().into()];
-    run_again("stress", seconds.into_iter().chain(seed), args.dir.as_ref())
+    let profile = ["--profile".into(), args.profile.clone().into()];
+    let report = args.report.iter();
+    let report = report.flat_map(|path| ["--report".into(), path.into()]);
+    let arguments = minutes.into_iter().chain(seed).chain(profile).chain(report);
+    run_again("soak", arguments, args.dir.as_ref())
+}
+
+/// Only what has the engine starts a child.
+///
+/// # Errors
+///
+/// Always.
+pub(crate) fn soak_child() -> Result<(), String> {
+    Err("`cargo xtask soak` starts this itself".to_owned())
 }
 
 /// Runs `cargo xtask crash` in a release build.

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use lsm_db::{Durability, Lsm, LsmConfig};
+use lsm_tests::describe;
 use lsm_tests::random::Random;
-use lsm_tests::stress::describe;
 
-use super::process;
 use super::scratch::Scratch;
 use crate::LoadArgs;
+use lsm_tests::usage as process;
 
 const SEED: u64 = 1;
 const KEY_BYTES: usize = 16;

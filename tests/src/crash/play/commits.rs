@@ -5,8 +5,8 @@
 use lsm_db::{Batch, Durability, Error};
 
 use super::{Play, key, read};
+use crate::describe;
 use crate::model::Write;
-use crate::stress::describe;
 
 impl Play {
     pub(super) fn write(

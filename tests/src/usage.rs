@@ -4,22 +4,22 @@
 //! that it was not measured.
 
 /// The most memory that was resident at once since the start or [`restart_peak`], in bytes.
-pub(super) fn peak_resident_bytes() -> Option<u64> {
+pub fn peak_resident_bytes() -> Option<u64> {
     status_bytes("VmHWM")
 }
 
 /// The memory that is resident now, in bytes.
-pub(super) fn resident_bytes() -> Option<u64> {
+pub fn resident_bytes() -> Option<u64> {
     status_bytes("VmRSS")
 }
 
 /// Makes the peak start again from what is resident now. Says whether the system could.
-pub(super) fn restart_peak() -> bool {
+pub fn restart_peak() -> bool {
     std::fs::write("/proc/self/clear_refs", "5").is_ok()
 }
 
 /// Bytes that this process caused to be written to storage.
-pub(super) fn written_bytes() -> Option<u64> {
+pub fn written_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/io").ok()?;
     field(&text, "write_bytes")
 }
