@@ -79,6 +79,7 @@ impl Profile {
                 cursor: 4,
             },
             read_percent: 50,
+            keys_at_start: 3_000,
             keys_max: 160_000,
             growth: 5,
             stretch_keys_max: 60,
@@ -113,6 +114,7 @@ impl Profile {
                     cursor: 10,
                 },
                 read_percent: 25,
+                keys_at_start: 15_000,
                 growth: 3,
                 range_entries_max: 4_000,
                 ..mixed
@@ -129,6 +131,7 @@ impl Profile {
                     cursor: 12,
                     ..mixed.reads
                 },
+                keys_at_start: 12_000,
                 growth: 4,
                 stretch_keys_max: 400,
                 ..mixed
@@ -136,6 +139,7 @@ impl Profile {
             Self::BigValues => Shape {
                 writers: 4,
                 scanners: 1,
+                keys_at_start: 0,
                 keys_max: 2_000,
                 growth: 3,
                 stretch_keys_max: 20,
@@ -150,6 +154,7 @@ impl Profile {
                 writers: 32,
                 scanners: 1,
                 read_percent: 20,
+                keys_at_start: 0,
                 keys_max: 20_000,
                 growth: 2,
                 all_sync: true,
@@ -169,6 +174,7 @@ impl Profile {
                     queue: 1000,
                 },
                 read_percent: 2,
+                keys_at_start: 0,
                 keys_max: 500,
                 ..mixed
             },
@@ -211,6 +217,8 @@ pub(super) struct Shape {
     pub(super) read_percent: usize,
     /// Keys of each writer, absent ones among them.
     pub(super) keys_max: u32,
+    /// So many are written before anything is read or deleted much: every pick is a new one.
+    pub(super) keys_at_start: u32,
     /// One in so many picks of a key is a new one, until there are `keys_max`.
     pub(super) growth: usize,
     /// Keys deleted at once, in key order.

@@ -47,6 +47,14 @@ pub struct Peaks {
     pub resident_bytes: u64,
     /// What the store says it holds in memory.
     pub memory_bytes: u64,
+    /// Of that, memtables, those that wait for their flush too.
+    pub memtable_bytes: u64,
+    /// Indexes of runs.
+    pub index_bytes: u64,
+    /// Filters.
+    pub filter_bytes: u64,
+    /// Cached blocks.
+    pub cache_bytes: u64,
     /// Files of all levels.
     pub live_bytes: u64,
     /// Memtables kept by held snapshots alone.
@@ -300,6 +308,13 @@ impl Peaks {
         let raise = |peak: &mut u64, now: u64| *peak = now.max(*peak);
         raise(&mut self.resident_bytes, figures.resident_bytes);
         raise(&mut self.memory_bytes, figures.memory_bytes());
+        raise(
+            &mut self.memtable_bytes,
+            figures.memtable_bytes + figures.sealed_bytes,
+        );
+        raise(&mut self.index_bytes, figures.index_bytes);
+        raise(&mut self.filter_bytes, figures.filter_bytes);
+        raise(&mut self.cache_bytes, figures.cache_bytes);
         raise(&mut self.live_bytes, figures.live_bytes());
         raise(
             &mut self.pinned_memtable_bytes,

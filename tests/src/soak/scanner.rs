@@ -9,11 +9,15 @@ use std::time::{Duration, Instant};
 
 use super::audit::Audit;
 use super::child::Shared;
-use super::keys::{COUNTERS, MARKERS, mixed};
+use super::keys::{COUNTERS, Key, MARKERS, mixed};
 use super::meter::Timed;
 use super::profile::Profile;
 use crate::describe;
 use crate::random::Random;
+
+/// Between two scans, at least.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PROBE_INTERVAL: Duration = Duration::from_micros(200);
 
 pub(super) struct Scanner<'a> {
     shared: &'a Shared,
@@ -47,8 +51,46 @@ impl<'a> Scanner<'a> {
                 Profile::Scan => Duration::ZERO,
                 _ => start.elapsed() * 2,
             };
-            self.shared.rest(pause.max(Duration::from_millis(20)));
+            let start = Instant::now();
+            while start.elapsed() < pause.max(PAUSE_MIN) && !self.shared.is_stopping() {
+                self.probe()?;
+                std::thread::sleep(PROBE_INTERVAL);
+            }
         }
+        Ok(())
+    }
+
+    /// The markers of one writer at one moment. A batch that is published in parts shows for
+    /// microseconds only, which a scan of everything hardly ever meets.
+    fn probe(&mut self) -> Result<(), String> {
+        let (shared, shape) = (self.shared, &self.shared.shape);
+        let writer = self.random.below(shape.writers);
+        let Some((acknowledged, begun)) = shared.markers.get(writer) else {
+            return Ok(());
+        };
+        let keys = (0..MARKERS).map(|index| Key::Marker { writer, index });
+        let names: Vec<_> = keys.clone().map(|key| key.bytes(shape)).collect();
+        let least = acknowledged.load(Ordering::SeqCst);
+        let found = shared.db.multi_get(&names);
+        let found = found.map_err(|error| describe(&error))?;
+        let most = begun.load(Ordering::SeqCst);
+        let mut audit = Audit::new(shape, false);
+        for ((key, name), value) in keys.zip(&names).zip(found) {
+            if let Some(value) = value {
+                audit
+                    .see(name, &value)
+                    .map_err(|message| format!("{key:?}: {message}"))?;
+            }
+        }
+        audit.whole()?;
+        let (count, marker) = audit.markers.get(writer).copied().unwrap_or_default();
+        if count > 0 && !(least..=most).contains(&marker) {
+            return Err(stale(writer, marker, least, most));
+        }
+        shared
+            .meters
+            .entries
+            .fetch_add(audit.entries, Ordering::Relaxed);
         Ok(())
     }
 
@@ -84,9 +126,7 @@ impl<'a> Scanner<'a> {
                 && *count == MARKERS
                 && !(least..=most).contains(&marker)
             {
-                return Err(format!(
-                    "a view shows marker {marker} of writer {writer}: {least} was acknowledged before it was taken, and {most} the newest begun after"
-                ));
+                return Err(stale(writer, *marker, *least, *most));
             }
         }
         let before = self.counters.iter().chain(&self.taken);
@@ -106,4 +146,10 @@ impl<'a> Scanner<'a> {
         shared.meters.scans.fetch_add(1, Ordering::Relaxed);
         Ok(true)
     }
+}
+
+fn stale(writer: usize, marker: u64, least: u64, most: u64) -> String {
+    format!(
+        "a view shows marker {marker} of writer {writer}: {least} was acknowledged before it was taken, and {most} the newest begun after"
+    )
 }

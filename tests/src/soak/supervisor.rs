@@ -74,12 +74,20 @@ impl<'a> Supervisor<'a> {
     /// # Errors
     /// The first violation: what, and in which life.
     pub(super) fn run(&mut self) -> Result<(), String> {
+        let lived = self.lives();
+        self.tally.running_seconds = self.start.elapsed().as_secs_f64();
+        lived?;
+        self.last_look()
+            .map_err(|message| format!("after the last life: {message}"))
+    }
+
+    fn lives(&mut self) -> Result<(), String> {
         let mut number = 0;
         loop {
             let elapsed = self.start.elapsed();
             let left = self.options.duration.saturating_sub(elapsed);
             if left.is_zero() {
-                break;
+                return Ok(());
             }
             number += 1;
             let life = Life::draw(&mut self.random, &self.shape, self.options.duration, left);
@@ -104,9 +112,6 @@ impl<'a> Supervisor<'a> {
                 ));
             }
         }
-        self.tally.running_seconds = self.start.elapsed().as_secs_f64();
-        self.last_look()
-            .map_err(|message| format!("after the last life: {message}"))
     }
 
     /// One life of the child; returns the operations it acknowledged.
@@ -228,8 +233,9 @@ impl<'a> Supervisor<'a> {
                 version,
                 outcome,
             } => {
-                running.operations += 1;
-                self.tally.operations += 1;
+                let is_done = u64::from(outcome != Outcome::Skipped);
+                running.operations += is_done;
+                self.tally.operations += is_done;
                 self.acknowledge(running, writer, version, outcome)?;
             }
             Word::Tick(tick) => {

@@ -52,7 +52,9 @@ impl<'a> Writer<'a> {
 
     pub(super) fn run(mut self) -> Result<(), String> {
         while !self.shared.is_stopping() {
-            if self.random.below(100) < self.shared.shape.read_percent {
+            let shape = &self.shared.shape;
+            let reads = self.state.keys > shape.keys_at_start;
+            if reads && self.random.below(100) < shape.read_percent {
                 self.read()?;
             } else {
                 self.write()?;

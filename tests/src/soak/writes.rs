@@ -224,7 +224,7 @@ struct Picks<'a> {
 impl Picks<'_> {
     fn place(&mut self) -> u32 {
         let grows = self.keys < self.shape.keys_max && self.random.one_in(self.shape.growth);
-        if grows || self.keys == 0 {
+        if grows || self.keys <= self.shape.keys_at_start {
             self.keys += 1;
             return place_of(self.keys - 1);
         }

@@ -161,13 +161,14 @@ fn line(progress: &Progress<'_>, rate: f64) -> String {
         line.map_or_else(|| "-".to_owned(), quantiles)
     };
     format!(
-        "life {} {}, {} writes, {rate:.0}/s, {:.0} MiB in levels {}, rss {:.0} MiB, wa {:.1}, {} stalls, put {} get {} (p50/p99/p99.9/max us)",
+        "life {} {}, {} writes, {rate:.0}/s, {:.0} MiB in levels {}, rss {:.0} MiB ({:.0} the store's), wa {:.1}, {} stalls, put {} get {} (p50/p99/p99.9/max us)",
         progress.life,
         progress.phase,
         tally.operations,
         mebibytes(figures.live_bytes()),
         levels.join("-"),
         mebibytes(figures.resident_bytes),
+        mebibytes(figures.memory_bytes()),
         figures.write_amplification(),
         figures.stalls,
         micros(Timed::Put),
@@ -205,10 +206,10 @@ fn print(report: &Report) {
         report.checks.scans,
         report.checks.retries
     );
-    println!("\nlatency in us      count       p50       p99     p99.9       max");
+    println!("\nlatency in us      count         p50         p99       p99.9         max");
     for line in &report.latencies {
         println!(
-            "{:<14}{:>10}{:>10.1}{:>10.1}{:>10.1}{:>10.0}",
+            "{:<14}{:>10}{:>12.1}{:>12.1}{:>12.1}{:>12.1}",
             format!("{:?}", line.operation),
             line.count,
             line.p50_us,
@@ -249,9 +250,16 @@ fn print_store(report: &Report) {
         totals.background_failures
     );
     println!(
-        "at most   {:.0} MiB resident (models included), {:.0} held by the store; {:.0} MiB of files in {} levels; debt {:.0} MiB; snapshots kept {:.1} MiB of memtables and {:.0} of runs",
+        "memory    at most {:.0} MiB resident (models included), {:.0} held by the store: memtables {:.1}, indexes {:.1}, filters {:.1}, blocks {:.1}",
         mebibytes(peaks.resident_bytes),
         mebibytes(peaks.memory_bytes),
+        mebibytes(peaks.memtable_bytes),
+        mebibytes(peaks.index_bytes),
+        mebibytes(peaks.filter_bytes),
+        mebibytes(peaks.cache_bytes)
+    );
+    println!(
+        "disk      at most {:.0} MiB of files in {} levels; debt {:.0} MiB; snapshots kept {:.1} MiB of memtables and {:.0} of runs",
         mebibytes(peaks.live_bytes),
         peaks.levels,
         mebibytes(peaks.compaction_debt_bytes),
