@@ -167,14 +167,7 @@ impl<'a> Supervisor<'a> {
             }
             if beat.elapsed() >= BEAT {
                 beat = Instant::now();
-                self.tell(
-                    number,
-                    if running.began.is_some() {
-                        "running"
-                    } else {
-                        "opening"
-                    },
-                );
+                self.tell(number, running.phase());
             }
         }
         let ended = child.end();
@@ -348,6 +341,14 @@ impl Running<'_> {
             (Ending::Kill | Ending::KillInRecovery, false) => child.order(Order::Stop(Stop::Flush)),
             (Ending::Close, _) => child.order(Order::Stop(Stop::Close)),
             (Ending::Drop, _) => child.order(Order::Stop(Stop::Drop)),
+        }
+    }
+
+    fn phase(&self) -> &'static str {
+        match (self.began, self.is_stopping) {
+            (None, _) => "opening",
+            (Some(_), false) => "running",
+            (Some(_), true) => "stopping",
         }
     }
 
