@@ -8,6 +8,8 @@
 //! so a bad record is told from a torn tail by what follows: with a valid record anywhere after
 //! it, it is damage. Each record was synced before the next was written.
 
+mod sums;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,21 +17,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lsm_fs::{File, FileSystem};
 
+use self::sums::Sums;
 use crate::error::{Error, RecoverError};
 
 /// The bytes before a payload.
 const HEADER_LEN: usize = 8;
+
+/// The bytes of a header that its checksum does not cover.
+const CRC_LEN: usize = 4;
 
 /// The longest payload that `lsm-db` 1.x writes or reads.
 const PAYLOAD_BYTES_MAX: usize = 64 << 20;
 
 const READ_BYTES_MIN: usize = 1 << 20;
 
-/// How far the search for a later record reads at a time, beyond the longest record.
-const SEARCH_BYTES: usize = 16 << 20;
-
-/// The search computes checksums over this many times the bytes that are left, and no more.
-const SEARCH_FACTOR: u64 = 8;
+/// How far the search for a later record goes at a time; it reads as far as the longest record that
+/// starts there may reach.
+const SEARCH_BYTES: usize = 64 << 20;
 
 /// What was found at an offset.
 enum Found {
@@ -42,12 +46,17 @@ enum Found {
 /// offset of its record. Returns where the good part ends, in bytes.
 ///
 /// `is_plausible` says whether bytes could be a payload; it need not be sure, and should be fast.
-/// It is asked only after a bad record, to find out whether another follows. Memory is bounded by
-/// the longest record, 64 MiB, twice.
+/// It is asked only after a bad record, to find out whether another follows.
+///
+/// Payloads are slices of what was read at a time: a mebibyte, or one record if that is longer.
+/// Apart from those that `visit` keeps, memory is bounded by the longest record, 64 MiB; after a
+/// bad record by twice that, and a checksum for each kilobyte. What follows a bad record is read
+/// twice at most and costs a checksum of a few kilobytes for each of its bytes at most, whatever
+/// it looks like.
 ///
 /// # Errors
-/// - [`Error::LegacyDamaged`]: a bad record with a valid one after it. The payloads visited so far
-///   are good, but they are not all.
+/// - [`Error::LegacyDamaged`]: a bad record with a valid one after it, at whatever offset. The
+///   payloads visited so far are good, but they are not all.
 /// - [`Error::Io`]: the file system failed; nothing was concluded.
 /// - [`RecoverError::Visit`]: what `visit` returned.
 pub fn read_legacy_log<E>(
@@ -79,42 +88,27 @@ pub fn read_legacy_log<E>(
     }
     let later = later_record(&mut window, at + 1, is_plausible).map_err(failed("read"))?;
     match later {
-        Later::None => Ok(at),
-        Later::At(offset) => Err(damaged(path, at, format!("a record follows at {offset}")).into()),
-        Later::Unknown => {
-            let reason = "what follows can be read as records in too many ways to tell".to_owned();
-            Err(damaged(path, at, reason).into())
-        }
+        None => Ok(at),
+        Some(later) => Err(RecoverError::Log(Error::LegacyDamaged {
+            offset: at,
+            path: path.to_path_buf(),
+            reason: format!("a record follows at {later}"),
+        })),
     }
 }
 
-fn damaged(path: &Path, offset: u64, reason: String) -> Error {
-    Error::LegacyDamaged {
-        offset,
-        path: path.to_path_buf(),
-        reason,
-    }
-}
-
-/// Whether there is a valid record at or after some offset.
-enum Later {
-    None,
-    At(u64),
-    Unknown,
-}
-
+/// Where a valid record starts, at `from` or later.
 fn later_record(
     window: &mut Window,
     from: u64,
     is_plausible: &dyn Fn(&[u8]) -> bool,
-) -> io::Result<Later> {
-    let mut budget = window
-        .len
-        .saturating_sub(from)
-        .saturating_mul(SEARCH_FACTOR);
+) -> io::Result<Option<u64>> {
     let mut at = from;
     while at < window.len {
         let stretch = window.bytes(at, SEARCH_BYTES + HEADER_LEN + PAYLOAD_BYTES_MAX)?;
+        // A value may look like a long record at every offset; a checksum of each anew would take
+        // a square of time.
+        let sums = Sums::new(&stretch);
         for start in 0..stretch.len().min(SEARCH_BYTES) {
             let Some((header, payload)) = stretch.get(start..).and_then(split_record) else {
                 continue;
@@ -122,18 +116,14 @@ fn later_record(
             if !is_plausible(payload) {
                 continue;
             }
-            let cost = (HEADER_LEN + payload.len()) as u64;
-            let Some(left) = budget.checked_sub(cost) else {
-                return Ok(Later::Unknown);
-            };
-            budget = left;
-            if is_valid(header, payload) {
-                return Ok(Later::At(at + start as u64));
+            let end = start + HEADER_LEN + payload.len();
+            if sums.of(start + CRC_LEN..end) == stated_crc(header) {
+                return Ok(Some(at + start as u64));
             }
         }
         at += SEARCH_BYTES as u64;
     }
-    Ok(Later::None)
+    Ok(None)
 }
 
 /// The header and the payload that `bytes` start with, if they are all there.
@@ -149,10 +139,15 @@ fn payload_len(header: &[u8; HEADER_LEN]) -> Option<usize> {
     (len <= PAYLOAD_BYTES_MAX).then_some(len)
 }
 
+/// What the checksum of all after it is said to be.
+fn stated_crc(header: &[u8; HEADER_LEN]) -> u32 {
+    let [crc @ .., _, _, _, _] = *header;
+    u32::from_le_bytes(crc)
+}
+
 fn is_valid(header: &[u8; HEADER_LEN], payload: &[u8]) -> bool {
-    let [a, b, c, d, len @ ..] = *header;
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&len), payload);
-    crc == u32::from_le_bytes([a, b, c, d])
+    let [_, _, _, _, len @ ..] = *header;
+    crc32c::crc32c_append(crc32c::crc32c(&len), payload) == stated_crc(header)
 }
 
 /// A stretch of the file, read once for many small records.
@@ -203,9 +198,9 @@ impl Window {
         {
             return Ok(self.bytes.slice(skipped..end));
         }
+        self.bytes = Bytes::new();
         // What is allocated is there to be read.
         let mut buf = vec![0; wanted.max(READ_BYTES_MIN).min(there)];
-        self.bytes = Bytes::new();
         self.file.read_exact_at(&mut buf, at)?;
         (self.start, self.bytes) = (at, Bytes::from(buf));
         Ok(self.bytes.slice(..wanted))
