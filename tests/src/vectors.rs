@@ -56,16 +56,23 @@ pub fn plant_all(fs: &dyn FileSystem, dir: &Path, files: &Files) -> io::Result<(
         .try_for_each(|(name, bytes)| plant(fs, &dir.join(name), bytes))
 }
 
-/// A directory with what it holds: one by its name, or, as `a+b`, one with the log of another in
-/// the place of its own.
+/// A directory with what it holds: one by its name; as `a+b`, one with the log of another in the
+/// place of its own; as `a+unnamed`, one with a run that its manifest does not name.
 ///
 /// # Errors
-/// The file system's, and `InvalidData` for a log that is none.
+/// The file system's, and `InvalidData` for a log or a run that is none.
 pub fn named(name: &str) -> io::Result<(Files, Model)> {
     let Some((name, other)) = name.split_once('+') else {
         return Ok((files(name)?, model(name)?));
     };
     let (mut files, mut model) = (files(name)?, model(name)?);
+    if other == "unnamed" {
+        // What a compaction of 1.x leaves when it dies before it is done.
+        let run = files.range("run-".to_owned()..).next();
+        let (_, run) = run.ok_or(io::ErrorKind::InvalidData)?;
+        files.insert(lsm_version::run_file_name(40), run.clone());
+        return Ok((files, model));
+    }
     let log = self::files(other)?.remove("wal.log").unwrap_or_default();
     let writes = writes_of(&log).ok_or(io::ErrorKind::InvalidData)?;
     apply(&mut model, &writes);

@@ -4,16 +4,19 @@
 //! order; changes nothing. What is to be written is left to [`crate::settle`], as after any other
 //! open, so that a store without room can be read all the same:
 //!
-//! 1. Runs and log of 1.x, and their names, are made durable; runs that nobody names are renamed.
-//! 2. Our manifest takes the place of the text manifest, by one rename: "legacy log: live".
-//! 3. What the log says is flushed as one run, in one edit with the log's retirement. Until then
+//! 1. Runs and log of 1.x, and their names, are made durable.
+//! 2. Our manifest takes the place of the text manifest, by one rename. It says how far the log
+//!    goes, and which runs nobody named.
+//! 3. Those runs are renamed, at this open or any later one.
+//! 4. What the log says is flushed as one run, in one edit with the log's retirement. Until then
 //!    no write is taken, so that no segment of ours is ever older than that edit.
-//! 4. The log is unlinked.
+//! 5. The log is unlinked.
 //!
 //! The whole log is one batch with the first seqno there is. So "the flushed seqno is past 0"
 //! and "the log is retired" are the same, and it can never be replayed over what came later. That
 //! there once was a log stays in the manifest: should its name come back after a power cut, it is
-//! known for a leftover, while a `wal.log` beside any other store of ours is left alone.
+//! known for a leftover, while a `wal.log` beside any other store of ours is left alone. Which runs
+//! nobody named stays there too: should the rename be lost, the run is not taken for a leftover.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -27,7 +30,7 @@ use lsm_version::{
     RunMeta, VersionEdit, run_file_name,
 };
 
-use crate::legacy_log::{LegacyWrites, last_writes, not_replayed, open_run};
+use crate::legacy_log::{LegacyLog, LegacyWrites, Unexplained, open_run};
 use crate::listing::Listing;
 use crate::run::read_error;
 use crate::{Error, Result};
@@ -47,16 +50,8 @@ pub(crate) struct Legacy {
     pub(crate) is_replayed: bool,
     /// Whether all of its log is in a run, or the file is empty: to be unlinked.
     pub(crate) log_is_spent: bool,
-    /// What must be done before our manifest takes the place of its own.
-    pub(crate) debt: Option<AdoptionDebt>,
-}
-
-#[derive(Debug)]
-pub(crate) struct AdoptionDebt {
-    /// Files that our manifest is going to rely on.
-    pub(crate) relied_on: Vec<PathBuf>,
-    /// Runs that neither the text manifest names nor the log makes superfluous.
-    pub(crate) set_aside: Vec<u64>,
+    /// Files that our manifest is going to rely on, if it has not taken the place of its own yet.
+    pub(crate) relied_on: Option<Vec<PathBuf>>,
 }
 
 impl Legacy {
@@ -65,7 +60,7 @@ impl Legacy {
         manifest: &Manifest,
         file_system: &dyn FileSystem,
         directory: &Path,
-        log: Option<&Path>,
+        listing: &Listing,
     ) -> Result<Self> {
         let state = manifest.state();
         let mut legacy = Self {
@@ -73,20 +68,27 @@ impl Legacy {
             log_is_spent: state.has_spent_legacy_log(),
             ..Self::default()
         };
-        if legacy.is_replayed {
-            let Some(log) = log else {
+        if let Some(end) = state.legacy_log_end.filter(|_| legacy.is_replayed) {
+            listing.refuse_stand_ins()?;
+            let Some(log) = &listing.legacy_log else {
                 let path = directory.join(LEGACY_LOG_FILE_NAME);
                 return Err(Error::corrupt_file(
                     "the log of lsm-db 1.x is missing",
                     &path,
                 ));
             };
-            legacy.writes = last_writes(file_system, log)?;
-            if legacy.writes.is_empty() {
-                // It held something when it was taken over, or it would not be awaited.
-                let reason = "the log of lsm-db 1.x has lost what it held";
-                return Err(Error::corrupt_file(reason, log));
+            let found = LegacyLog::read(file_system, log, &mut Unexplained::default())?;
+            // A bad record at the end is no torn one if it was good when the log was taken over.
+            if found.end < end || found.writes.is_empty() {
+                return Err(Error::Corruption {
+                    reason: "the log of lsm-db 1.x has lost what it held",
+                    detail: None,
+                    file: Some(log.clone()),
+                    offset: Some(found.end),
+                    block: None,
+                });
             }
+            legacy.writes = found.writes;
         }
         Ok(legacy)
     }
@@ -104,7 +106,7 @@ pub(crate) fn adopt(
         true => Some(read_manifest(&**file_system, directory)?),
         false => None,
     };
-    let set_aside = unnamed_runs(&**file_system, directory, listing, named.as_ref())?;
+    listing.refuse_stand_ins()?;
     if let Some((_, segment)) = listing.segments.first() {
         return Err(Error::corrupt_file(
             "a log segment beside files of lsm-db 1.x, which writes none",
@@ -112,27 +114,23 @@ pub(crate) fn adopt(
         ));
     }
     let newest_first = named.as_ref().map_or(&[][..], |named| &named.runs);
-    let mut relied_on = Vec::new();
+    let unnamed = runs_without(newest_first, listing);
+    let (log, set_aside) = read_log(&**file_system, listing.legacy_log.as_deref(), &unnamed)?;
+    refuse_unnamed(directory, named.as_ref(), &set_aside)?;
+    let mut relied_on: Vec<PathBuf> = listing.legacy_log.iter().cloned().collect();
     let mut oldest_first = Vec::new();
     for id in newest_first.iter().rev() {
         let path = directory.join(run_file_name(*id));
         oldest_first.extend(describe(&**file_system, *id, &path)?);
         relied_on.push(path);
     }
-    let mut legacy = Legacy::default();
-    if let Some(log) = &listing.legacy_log {
-        legacy.writes = last_writes(&**file_system, log)?;
-        legacy.is_replayed = !legacy.writes.is_empty();
+    let legacy = Legacy {
+        is_replayed: !log.writes.is_empty(),
         // Bytes that say nothing may be somebody else's, or all that is left of something.
-        let len = file_system.file_len(log);
-        let len = len.map_err(|source| Error::io("look at", log, source))?;
-        legacy.log_is_spent = len == 0;
-        relied_on.push(log.clone());
-    }
-    legacy.debt = Some(AdoptionDebt {
-        relied_on,
-        set_aside,
-    });
+        log_is_spent: log.is_empty_file,
+        writes: log.writes,
+        relied_on: Some(relied_on),
+    };
     let unused_run_id = named.map_or(1, |named| named.next_run_id);
     let first = VersionEdit {
         added: place_by_age(oldest_first, options),
@@ -142,7 +140,8 @@ pub(crate) fn adopt(
             seqno: LEGACY_LOG_SEQNO + 1,
             ..Ceilings::default()
         }),
-        legacy_log_live: Some(legacy.is_replayed || legacy.log_is_spent),
+        legacy_log_end: (legacy.is_replayed || legacy.log_is_spent).then_some(log.end),
+        set_aside,
         ..VersionEdit::default()
     };
     let manifest = Manifest::adopt(Arc::clone(file_system), directory, identity, &first)?;
@@ -162,31 +161,39 @@ fn read_manifest(file_system: &dyn FileSystem, directory: &Path) -> Result<Legac
     })
 }
 
-/// The runs that no manifest names and that the log does not make superfluous.
+/// The runs that are there, but for those of these ids.
+fn runs_without(ids: &[u64], listing: &Listing) -> Vec<(u64, PathBuf)> {
+    let named: HashSet<u64> = ids.iter().copied().collect();
+    let runs = listing.runs.iter().filter(|(id, _)| !named.contains(id));
+    runs.cloned().collect()
+}
+
+/// Reads the log, if there is one; and tells which of the unnamed runs it does not make superfluous.
+fn read_log(
+    file_system: &dyn FileSystem,
+    log: Option<&Path>,
+    unnamed: &[(u64, PathBuf)],
+) -> Result<(LegacyLog, Vec<u64>)> {
+    let Some(path) = log else {
+        let ids = unnamed.iter().map(|(id, _)| *id).collect();
+        return Ok((LegacyLog::default(), ids));
+    };
+    let len = file_system.file_len(path);
+    let len = len.map_err(|source| Error::io("look at", path, source))?;
+    let mut unexplained = Unexplained::load(file_system, unnamed, len)?;
+    let log = LegacyLog::read(file_system, path, &mut unexplained)?;
+    Ok((log, unexplained.runs()))
+}
+
+/// Refuses runs that nothing names nor makes superfluous, where no manifest names any run.
 ///
 /// 1.x removes what its manifest does not name: an unfinished job leaves it. But a text manifest
 /// has no checksum, and one that lost its last lines looks the same, so they are kept.
-///
-/// # Errors
-/// [`Error::Corruption`] if no manifest names any run, and there are such.
-fn unnamed_runs(
-    file_system: &dyn FileSystem,
+fn refuse_unnamed(
     directory: &Path,
-    listing: &Listing,
     named: Option<&LegacyManifest>,
-) -> Result<Vec<u64>> {
-    let named_ids: HashSet<u64> = named
-        .iter()
-        .flat_map(|named| &named.runs)
-        .copied()
-        .collect();
-    let unnamed: Vec<_> = listing
-        .runs
-        .iter()
-        .filter(|(id, _)| !named_ids.contains(id))
-        .cloned()
-        .collect();
-    let set_aside = not_replayed(file_system, &unnamed, listing.legacy_log.as_deref())?;
+    set_aside: &[u64],
+) -> Result<()> {
     match (set_aside.first(), named) {
         (Some(id), None) => Err(Error::corrupt_file(
             "runs without a manifest",
@@ -196,7 +203,7 @@ fn unnamed_runs(
             "the manifest of lsm-db 1.x names no run, and there are runs",
             &directory.join(MANIFEST_FILE_NAME),
         )),
-        _ => Ok(set_aside),
+        _ => Ok(()),
     }
 }
 
@@ -225,19 +232,22 @@ fn describe(file_system: &dyn FileSystem, id: u64, path: &Path) -> Result<Option
     Ok(meta)
 }
 
-/// Refuses runs and segments that no manifest speaks of, before anything is touched: they are
-/// somebody's data. A run that a log of 1.x makes superfluous is none.
-pub(crate) fn refuse_without_manifest(
-    file_system: &dyn FileSystem,
-    directory: &Path,
-    listing: &Listing,
-) -> Result<()> {
+/// Refuses, by their names alone, files that no manifest speaks of, before anything is touched: they
+/// are somebody's data. Beside a log of 1.x, runs are left to [`adopt`] to judge.
+pub(crate) fn refuse_without_manifest(listing: &Listing) -> Result<()> {
     if listing.has_manifest {
         return Ok(());
     }
-    if let Some((_, segment)) = listing.segments.first() {
-        let reason = "runs or log segments without a manifest";
-        return Err(Error::corrupt_file(reason, segment));
+    listing.refuse_stand_ins()?;
+    let run = listing
+        .runs
+        .first()
+        .filter(|_| listing.legacy_log.is_none());
+    match listing.segments.first().or(run) {
+        Some((_, file)) => {
+            let reason = "runs or log segments without a manifest";
+            Err(Error::corrupt_file(reason, file))
+        }
+        None => Ok(()),
     }
-    unnamed_runs(file_system, directory, listing, None).map(drop)
 }

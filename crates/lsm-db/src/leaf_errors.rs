@@ -119,7 +119,7 @@ impl From<LoadError<Error>> for Error {
                 Self::corrupt_file("the manifest does not start as one", &path)
             }
             LoadError::UnsupportedVersion { path, .. } => Self::UnsupportedFormat {
-                reason: "a manifest of a later version",
+                reason: "a manifest of another format version",
                 file: path,
             },
             LoadError::UnknownKind { path, .. } => Self::UnsupportedFormat {

@@ -1,9 +1,9 @@
 //! The log of `lsm-db` 1.x: what it says in the end, and which runs it makes superfluous.
 //!
-//! Called by open, for a directory that 1.x wrote. Reads only. The framing of the log is
-//! `lsm-wal`'s and that of a batch `lsm-format`'s.
+//! Called by open, for a directory that 1.x wrote. Reads only, the log once. The framing of the log
+//! is `lsm-wal`'s and that of a batch `lsm-format`'s.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -14,128 +14,152 @@ use lsm_wal::read_legacy_log;
 use crate::run::{SeamFile, read_error};
 use crate::{Error, Result};
 
-/// What a log says of each of its keys in the end: as much memory as `lsm-db` 1.x took for them.
+/// What a log says of each of its keys in the end, `None` for a delete. Keys and values are slices
+/// of what was read of the log.
 pub(crate) type LegacyWrites = BTreeMap<Bytes, Option<Bytes>>;
 
-/// Is shown each key and its new value, `None` for a delete.
-type Visit<'a> = dyn FnMut(&[u8], Option<&[u8]>) + 'a;
-
-/// What all of a log amounts to.
-pub(crate) fn last_writes(file_system: &dyn FileSystem, log: &Path) -> Result<LegacyWrites> {
-    let mut writes = LegacyWrites::new();
-    read(file_system, log, &mut |key, value| {
-        let value = value.map(Bytes::copy_from_slice);
-        writes.insert(Bytes::copy_from_slice(key), value);
-    })?;
-    Ok(writes)
+/// A log that was read.
+#[derive(Debug, Default)]
+pub(crate) struct LegacyLog {
+    pub(crate) writes: LegacyWrites,
+    /// Where its good part ends, in bytes.
+    pub(crate) end: u64,
+    /// Whether the file has no bytes at all, torn ones either.
+    pub(crate) is_empty_file: bool,
 }
 
-/// Calls `visit` with every write of the log, in order.
-fn read(file_system: &dyn FileSystem, log: &Path, visit: &mut Visit<'_>) -> Result<()> {
-    let is_plausible = &CountedEntries::is_plausible;
-    let end = read_legacy_log(file_system, log, is_plausible, &mut |at, payload| {
-        let damaged = |error: &lsm_format::Error| Error::Corruption {
-            reason: error.reason(),
-            detail: None,
-            file: Some(log.to_path_buf()),
-            offset: Some(at),
-            block: None,
-        };
-        let entries = CountedEntries::new(&payload).map_err(|error| damaged(&error))?;
-        for entry in entries {
-            let (key, entry) = entry.map_err(|error| damaged(&error))?;
-            visit(key, entry.value());
-        }
-        Ok(())
-    });
-    end.map(drop).map_err(Error::from)
+impl LegacyLog {
+    /// Reads all of it, and strikes what it writes from `unexplained`.
+    pub(crate) fn read(
+        file_system: &dyn FileSystem,
+        path: &Path,
+        unexplained: &mut Unexplained,
+    ) -> Result<Self> {
+        let len = file_system.file_len(path);
+        let len = len.map_err(|source| Error::io("look at", path, source))?;
+        let mut writes = LegacyWrites::new();
+        let is_plausible = &CountedEntries::is_plausible;
+        let end = read_legacy_log(file_system, path, is_plausible, &mut |at, payload| {
+            let damaged = |error: &lsm_format::Error| Error::Corruption {
+                reason: error.reason(),
+                detail: None,
+                file: Some(path.to_path_buf()),
+                offset: Some(at),
+                block: None,
+            };
+            let entries = CountedEntries::new(&payload).map_err(|error| damaged(&error))?;
+            for entry in entries {
+                let (key, entry) = entry.map_err(|error| damaged(&error))?;
+                let value = entry.value();
+                unexplained.strike(key, value);
+                let value = value.map(|value| payload.slice_ref(value));
+                writes.insert(payload.slice_ref(key), value);
+            }
+            Ok(())
+        });
+        Ok(Self {
+            writes,
+            end: end.map_err(Error::from)?,
+            is_empty_file: len == 0,
+        })
+    }
 }
 
-/// Which of `runs` hold a write that the log, if there is one, does not make.
+/// Runs that hold a write which the log, as far as it was read, does not make.
 ///
 /// A run whose every entry is in the log is what `lsm-db` 1.x leaves when it dies between writing
-/// a run and naming it in its manifest: the log alone is enough. Memory is bounded by the log's
-/// length.
-pub(crate) fn not_replayed<'a>(
-    file_system: &dyn FileSystem,
-    runs: impl IntoIterator<Item = &'a (u64, PathBuf)>,
-    log: Option<&Path>,
-) -> Result<Vec<u64>> {
-    let mut unexplained = Unexplained::default();
-    let log_bytes = match log {
-        Some(log) => file_system
-            .file_len(log)
-            .map_err(|source| Error::io("look at", log, source))?,
-        None => 0,
-    };
-    let mut bytes_left = log_bytes;
-    for (id, path) in runs {
-        unexplained.entries_left.push((*id, 1));
-        match entry_bytes(file_system, path)? {
-            // One that holds more than the log, or is none, cannot be explained.
-            Some(bytes) if bytes <= bytes_left => {
-                bytes_left -= bytes;
-                unexplained.load(file_system, path)?;
-            }
-            _ => {}
-        }
-    }
-    if let Some(log) = log
-        && !unexplained.entries.is_empty()
-    {
-        read(file_system, log, &mut |key, value| {
-            unexplained.strike(key, value)
-        })?;
-    }
-    let left = unexplained.entries_left.into_iter();
-    Ok(left
-        .filter(|(_, left)| *left > 0)
-        .map(|(id, _)| id)
-        .collect())
-}
-
-type OwnedEntry = (Bytes, Option<Bytes>);
-
-/// Entries of runs that the log has not made yet.
-#[derive(Default)]
-struct Unexplained {
-    /// The runs, by their place in `entries_left`, that hold an entry.
-    entries: HashMap<OwnedEntry, Vec<usize>>,
-    /// How many of each run's entries are left.
+/// a run and naming it in its manifest: the log alone is enough.
+#[derive(Debug, Default)]
+pub(crate) struct Unexplained {
+    /// Sorted by key and value.
+    entries: Vec<UnexplainedEntry>,
+    /// The runs, and how many of each one's entries are left.
     entries_left: Vec<(u64, usize)>,
 }
 
+#[derive(Debug)]
+struct UnexplainedEntry {
+    key: Bytes,
+    value: Option<Bytes>,
+    /// The place in `entries_left` of the run that holds it; `None` once the log made it.
+    run: Option<usize>,
+}
+
+impl UnexplainedEntry {
+    fn parts(&self) -> (&[u8], Option<&[u8]>) {
+        (&self.key, self.value.as_deref())
+    }
+}
+
 impl Unexplained {
-    /// Takes the entries of the run that was named last.
-    fn load(&mut self, file_system: &dyn FileSystem, path: &Path) -> Result<()> {
-        let Some(at) = self.entries_left.len().checked_sub(1) else {
-            return Ok(());
-        };
-        let mut entries = Vec::new();
-        match for_each_entry(file_system, path, &mut |entry| entries.push(entry)) {
-            // Damaged: not explained.
-            Err(Error::Corruption { .. }) => return Ok(()),
-            read => read?,
+    /// Takes the entries of `runs`, no more bytes of them than the log has: it cannot explain more.
+    pub(crate) fn load<'a>(
+        file_system: &dyn FileSystem,
+        runs: impl IntoIterator<Item = &'a (u64, PathBuf)>,
+        log_bytes: u64,
+    ) -> Result<Self> {
+        let mut unexplained = Self::default();
+        let mut bytes_left = log_bytes;
+        for (id, path) in runs {
+            let at = unexplained.entries_left.len();
+            let loaded = match entry_bytes(file_system, path)? {
+                Some(bytes) if bytes <= bytes_left => {
+                    bytes_left -= bytes;
+                    unexplained.load_run(file_system, path, at)?
+                }
+                // One that holds more than the log, or is none, cannot be explained.
+                _ => None,
+            };
+            unexplained.entries_left.push((*id, loaded.unwrap_or(1)));
         }
-        if let Some((_, left)) = self.entries_left.get_mut(at) {
-            *left = entries.len();
-        }
-        for entry in entries {
-            self.entries.entry(entry).or_default().push(at);
-        }
-        Ok(())
+        let entries = &mut unexplained.entries;
+        entries.sort_unstable_by(|a, b| a.parts().cmp(&b.parts()));
+        Ok(unexplained)
     }
 
+    /// How many entries the run has; `None` if it is damaged.
+    fn load_run(
+        &mut self,
+        file_system: &dyn FileSystem,
+        path: &Path,
+        at: usize,
+    ) -> Result<Option<usize>> {
+        let before = self.entries.len();
+        let entries = &mut self.entries;
+        let visit = &mut |key, value| {
+            let run = Some(at);
+            entries.push(UnexplainedEntry { key, value, run });
+        };
+        match for_each_entry(file_system, path, visit) {
+            Ok(()) => Ok(Some(self.entries.len() - before)),
+            Err(Error::Corruption { .. }) => {
+                self.entries.truncate(before);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The log makes this write.
     fn strike(&mut self, key: &[u8], value: Option<&[u8]>) {
-        let entry = (
-            Bytes::copy_from_slice(key),
-            value.map(Bytes::copy_from_slice),
-        );
-        for at in self.entries.remove(&entry).into_iter().flatten() {
-            if let Some((_, left)) = self.entries_left.get_mut(at) {
+        let entry = (key, value);
+        let first = self.entries.partition_point(|held| held.parts() < entry);
+        for held in self.entries.iter_mut().skip(first) {
+            // All that are equal are struck at once.
+            let Some(run) = held.run.filter(|_| held.parts() == entry) else {
+                return;
+            };
+            held.run = None;
+            if let Some((_, left)) = self.entries_left.get_mut(run) {
                 *left -= 1;
             }
         }
+    }
+
+    /// The runs that are not explained.
+    pub(crate) fn runs(&self) -> Vec<u64> {
+        let left = self.entries_left.iter().filter(|(_, left)| *left > 0);
+        left.map(|(id, _)| *id).collect()
     }
 }
 
@@ -162,7 +186,7 @@ pub(crate) fn open_run(file_system: &dyn FileSystem, path: &Path) -> Result<RunF
 fn for_each_entry(
     file_system: &dyn FileSystem,
     path: &Path,
-    visit: &mut dyn FnMut(OwnedEntry),
+    visit: &mut dyn FnMut(Bytes, Option<Bytes>),
 ) -> Result<()> {
     let damaged = |error| read_error(&error, path);
     let run = open_run(file_system, path)?;
@@ -170,10 +194,46 @@ fn for_each_entry(
     for at in 0..index.block_count() {
         let block = run.read_block(&index, at).map_err(damaged)?;
         for position in 0..block.len() {
-            let (key, entry) = block.key_and_entry(position);
-            let value = entry.value().map(Bytes::copy_from_slice);
-            visit((Bytes::copy_from_slice(key), value));
+            visit(block.key_bytes(position), block.value_bytes(position));
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(key: &'static str, value: Option<&'static str>, run: usize) -> UnexplainedEntry {
+        UnexplainedEntry {
+            key: key.into(),
+            value: value.map(Bytes::from),
+            run: Some(run),
+        }
+    }
+
+    #[test]
+    fn a_run_is_explained_once_each_of_its_entries_was_made_at_some_time() {
+        let mut unexplained = Unexplained {
+            entries: vec![
+                entry("a", None, 1),
+                entry("a", Some("1"), 0),
+                entry("b", Some("1"), 0),
+                entry("b", Some("1"), 1),
+                entry("b", Some("2"), 2),
+            ],
+            entries_left: vec![(10, 2), (11, 2), (12, 1), (13, 1)],
+        };
+        let mut strike = |key: &str, value: Option<&str>| {
+            unexplained.strike(key.as_bytes(), value.map(str::as_bytes));
+            unexplained.runs()
+        };
+        assert_eq!(strike("b", Some("1")), [10, 11, 12, 13]);
+        assert_eq!(strike("b", Some("1")), [10, 11, 12, 13], "the same again");
+        assert_eq!(strike("a", None), [10, 12, 13]);
+        assert_eq!(strike("a", Some("0")), [10, 12, 13]);
+        assert_eq!(strike("a", Some("1")), [12, 13]);
+        assert_eq!(strike("c", Some("2")), [12, 13]);
+        assert_eq!(strike("b", Some("2")), [13], "13 could not be read");
+    }
 }

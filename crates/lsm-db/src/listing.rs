@@ -15,6 +15,8 @@ pub(crate) struct Listing {
     pub(crate) has_manifest: bool,
     /// The log of `lsm-db` 1.x.
     pub(crate) legacy_log: Option<PathBuf>,
+    /// What has the name of that log or of the manifest and is no file: a symbolic link, say.
+    stand_in: Option<PathBuf>,
     pub(crate) runs: Vec<(u64, PathBuf)>,
     /// Filters beside runs. Those of `lsm-db` 1.x are of another format, and replaced.
     pub(crate) sidecars: Vec<(u64, PathBuf)>,
@@ -34,19 +36,20 @@ pub(crate) fn list(file_system: &dyn FileSystem, directory: &Path) -> Result<Lis
     for entry in entries {
         let path = directory.join(&entry.name);
         let kind = FileKind::of(&entry.name);
-        if kind != FileKind::Foreign && is_file(file_system, &path)? {
-            listing.add(kind, path);
+        if kind == FileKind::Foreign {
+            continue;
+        }
+        let found = file_system.kind(&path);
+        // A directory may carry any name, ours too; only files are ever ours.
+        match found.map_err(|source| Error::io("look at", &path, source))? {
+            Some(EntryKind::File) => listing.add(kind, path),
+            Some(EntryKind::Other) if matches!(kind, FileKind::Manifest | FileKind::LegacyLog) => {
+                listing.stand_in = Some(path);
+            }
+            _ => {}
         }
     }
     Ok(listing)
-}
-
-/// A directory may carry any name, ours too; only files are ever ours.
-fn is_file(file_system: &dyn FileSystem, path: &Path) -> Result<bool> {
-    match file_system.kind(path) {
-        Ok(kind) => Ok(kind == Some(EntryKind::File)),
-        Err(source) => Err(Error::io("look at", path, source)),
-    }
 }
 
 impl Listing {
@@ -72,6 +75,18 @@ impl Listing {
                 self.temporaries.push(path);
             }
             _ => {}
+        }
+    }
+
+    /// A link in the place of the manifest or of the log: `lsm-db` 1.x followed it, so what it leads
+    /// to belongs to the database, and this store opens no links.
+    pub(crate) fn refuse_stand_ins(&self) -> Result<()> {
+        match &self.stand_in {
+            Some(file) => Err(Error::UnsupportedFormat {
+                reason: "a symbolic link, or no regular file; put the file itself in its place",
+                file: file.clone(),
+            }),
+            None => Ok(()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Open: from what is on disk to an engine that reads and writes.
 //!
-//! 1. Nothing is created, changed or removed before the directory is known to be ours or empty.
+//! 1. Nothing but `LOCK` is created, changed or removed before the directory is known to be ours,
+//!    empty, or fit to be taken over.
 //! 2. The manifest is read, the runs it names are checked by name and length, the log is replayed.
 //!    Reads can be answered from then on, whatever else fails.
 //! 3. What that leaves to be written is settled afterwards: see [`crate::settle`].
@@ -78,7 +79,8 @@ pub(crate) fn open(directory: &Path, config: LsmConfig) -> Result<Arc<Engine>> {
     }
 }
 
-/// Makes the directory if it is absent; refuses what is not ours before anything is touched.
+/// Makes the directory if it is absent; refuses what its names tell not to be ours before anything
+/// is touched.
 fn prepare_directory(file_system: &dyn FileSystem, directory: &Path) -> Result<()> {
     let kind = file_system
         .kind(directory)
@@ -92,7 +94,7 @@ fn prepare_directory(file_system: &dyn FileSystem, directory: &Path) -> Result<(
         )),
         Some(_) => {
             let listing = list(file_system, directory)?;
-            adoption::refuse_without_manifest(file_system, directory, &listing)
+            adoption::refuse_without_manifest(&listing)
         }
     }
 }
@@ -114,15 +116,14 @@ fn manifest(
         let mut resolve = |run: &UnresolvedRun| long_keys(&**file_system, directory, run);
         match Manifest::load(Arc::clone(file_system), directory, &mut resolve) {
             Ok(manifest) => {
-                let log = listing.legacy_log.as_deref();
-                let legacy = Legacy::of_adopted(&manifest, &**file_system, directory, log)?;
+                let legacy = Legacy::of_adopted(&manifest, &**file_system, directory, listing)?;
                 return Ok((manifest, legacy));
             }
             Err(LoadError::Legacy { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     } else {
-        adoption::refuse_without_manifest(&**file_system, directory, listing)?;
+        adoption::refuse_without_manifest(listing)?;
     }
     // An earlier open, or 1.x, may have made the directory before its name was durable.
     create_directory(&**file_system, directory)?;
@@ -259,23 +260,23 @@ fn build(
     }
     let (sealed, visible) = replay.finish(&log);
 
-    let set_aside = legacy.debt.iter().flat_map(|debt| &debt.set_aside);
-    let kept: HashSet<u64> = version
-        .runs()
-        .map(|(_, run)| run.id)
-        .chain(set_aside.copied())
-        .collect();
+    let named: HashSet<u64> = version.runs().map(|(_, run)| run.id).collect();
     let known = |id: u64| id < state.ceilings.run_id;
     let (beside, alone): (Vec<_>, Vec<_>) = listing
         .sidecars
         .into_iter()
         .filter(|(id, _)| known(*id))
-        .partition(|(id, _)| kept.contains(id));
-    let leftovers = listing.runs.into_iter().chain(alone);
-    let leftovers = leftovers.filter(|(id, _)| !kept.contains(id));
+        .partition(|(id, _)| named.contains(id));
+    let unnamed = listing
+        .runs
+        .into_iter()
+        .filter(|(id, _)| !named.contains(id));
+    let (set_aside, left): (Vec<_>, Vec<_>) =
+        unnamed.partition(|(id, _)| state.set_aside.contains(id));
+    let leftovers = left.into_iter().chain(alone);
     let leftovers: Vec<PathBuf> = leftovers.map(|(_, path)| path).collect();
     let spent = legacy.log_is_spent;
-    let filters_of_1x = beside.into_iter().filter(|_| legacy.debt.is_some());
+    let filters_of_1x = beside.into_iter().filter(|_| legacy.relied_on.is_some());
     let spent_log = listing.legacy_log.into_iter().filter(|_| spent);
     let files_of_1x: Vec<PathBuf> = filters_of_1x
         .map(|(_, path)| path)
@@ -286,6 +287,7 @@ fn build(
     let is_owed = !believed
         || !leftovers.is_empty()
         || !files_of_1x.is_empty()
+        || !set_aside.is_empty()
         || !listing.temporaries.is_empty()
         || !log.obsolete.is_empty();
 
@@ -306,8 +308,9 @@ fn build(
         temporaries: listing.temporaries,
         unclean: !believed,
         rewritten: None,
-        adoption: legacy.debt,
+        relied_on: legacy.relied_on,
         files_of_1x,
+        set_aside,
     });
     Ok(Engine::new(Parts {
         directory,

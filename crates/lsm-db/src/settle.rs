@@ -11,14 +11,16 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use lsm_format::MAGIC;
 use lsm_fs::FileSystem;
-use lsm_version::{VersionEdit, run_unnamed_file_name};
+use lsm_version::{RunId, VersionEdit, run_unnamed_file_name};
 use lsm_wal::{LogOptions, Position, RecoveredLog, segment_file_name};
 
-use crate::adoption::AdoptionDebt;
 use crate::engine::Engine;
 use crate::sync::locked;
 use crate::view::LoggedMemtable;
 use crate::{Error, Result};
+
+/// How many names are tried for a run of `lsm-db` 1.x that is set aside.
+const UNNAMED_NAMES_MAX: u32 = 100;
 
 /// What an open still owes the disk, and where the log goes on once it is paid.
 #[derive(Debug)]
@@ -43,10 +45,12 @@ pub(crate) struct Owed {
     pub(crate) unclean: bool,
     /// The segment that the tail was written to again, and where it ends.
     pub(crate) rewritten: Option<(u64, Position)>,
-    /// What comes before our manifest takes the place of one of `lsm-db` 1.x.
-    pub(crate) adoption: Option<AdoptionDebt>,
+    /// Files to be made durable before our manifest takes the place of one of `lsm-db` 1.x.
+    pub(crate) relied_on: Option<Vec<PathBuf>>,
     /// Files that `lsm-db` 1.x may still want until our manifest is in place.
     pub(crate) files_of_1x: Vec<PathBuf>,
+    /// Runs that the manifest says are set aside, under their old names still.
+    pub(crate) set_aside: Vec<(u64, PathBuf)>,
 }
 
 impl Unsettled {
@@ -139,6 +143,11 @@ impl Engine {
                 let _ = self.file_system.remove_file(&path);
             }
         }
+        for (id, path) in owed.set_aside.drain(..) {
+            if self.health.may_unlink() {
+                self.rename_aside(id, &path);
+            }
+        }
         let mut unlinked = std::mem::take(&mut owed.leftovers);
         let obsolete = owed.log.obsolete.iter().chain(owed.log.superseded());
         unlinked.extend(obsolete.map(|id| self.directory.join(segment_file_name(*id))));
@@ -158,9 +167,9 @@ impl Engine {
     }
 
     fn write_again(&self, owed: &mut Owed) -> Result<()> {
-        if let Some(adoption) = &owed.adoption {
-            self.prepare_adoption(adoption)?;
-            owed.adoption = None;
+        if let Some(relied_on) = &owed.relied_on {
+            self.make_durable(relied_on)?;
+            owed.relied_on = None;
         }
         {
             let mut manifest = locked(&self.manifest);
@@ -193,11 +202,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes durable what our manifest is going to name, and keeps what nobody names from being
-    /// taken for a leftover. Safe to repeat.
-    fn prepare_adoption(&self, adoption: &AdoptionDebt) -> Result<()> {
+    /// Makes durable what our manifest is going to name. Safe to repeat.
+    fn make_durable(&self, relied_on: &[PathBuf]) -> Result<()> {
         self.health.check()?;
-        for path in &adoption.relied_on {
+        for path in relied_on {
             let opened = self.file_system.open(path);
             let file = opened.map_err(|source| Error::io("open", path, source))?;
             match file.sync() {
@@ -210,20 +218,23 @@ impl Engine {
                 _ => {}
             }
         }
-        for id in &adoption.set_aside {
-            let run = self.run_context.run_path(*id);
-            let failed = |source| Error::io("set aside a run,", &run, source);
-            if self.file_system.kind(&run).map_err(failed)?.is_none() {
-                // An earlier try got that far.
-                continue;
-            }
-            let aside = self.directory.join(run_unnamed_file_name(*id));
-            if self.file_system.kind(&aside).map_err(failed)?.is_some() {
-                return Err(failed(io::ErrorKind::AlreadyExists.into()));
-            }
-            self.file_system.rename(&run, &aside).map_err(failed)?;
-        }
         self.sync_directory()
+    }
+
+    /// Gives a run that is set aside a name that says so. The manifest keeps it from being taken for
+    /// a leftover under its old one too, so whatever fails here is left to the next open.
+    fn rename_aside(&self, id: RunId, run: &Path) {
+        for number in 0..UNNAMED_NAMES_MAX {
+            let aside = self.directory.join(run_unnamed_file_name(id, number));
+            match self.file_system.kind(&aside) {
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    let _ = self.file_system.rename(run, &aside);
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
     }
 
     /// Ends the log and the manifest with marks that claim all before them, so that the next open

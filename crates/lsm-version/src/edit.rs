@@ -26,9 +26,13 @@ pub struct VersionEdit {
     pub flushed_seqno: Option<u64>,
     /// New ceilings; lowered only by a clean edit.
     pub ceilings: Option<Ceilings>,
-    /// Whether a log of `lsm-db` 1.x (`wal.log`) is this database's, see
-    /// [`ManifestState::legacy_log_live`](crate::ManifestState::legacy_log_live).
-    pub legacy_log_live: Option<bool>,
+    /// A log of `lsm-db` 1.x (`wal.log`) came with this database, and this is where its good part
+    /// ended, see [`ManifestState::legacy_log_end`](crate::ManifestState::legacy_log_end). Never
+    /// changed.
+    pub legacy_log_end: Option<u64>,
+    /// Run files that `lsm-db` 1.x left and named nowhere, see
+    /// [`ManifestState::set_aside`](crate::ManifestState::set_aside): these more.
+    pub set_aside: Vec<RunId>,
     /// Whether this is the mark of a clean close: all before it is claimed to be durable, and
     /// nothing comes after it from this handle. Such an edit changes no runs.
     pub clean: bool,

@@ -146,10 +146,21 @@ pub fn run_sidecar_temp_file_name(id: RunId) -> String {
 }
 
 /// The name under which a run of `lsm-db` 1.x that its manifest does not name is kept:
-/// [foreign](FileKind::Foreign) from then on, so that nothing removes it.
+/// [foreign](FileKind::Foreign) from then on. `number` tells names apart where the first, 0, is
+/// taken.
+///
+/// ```
+/// use lsm_version::run_unnamed_file_name;
+/// assert_eq!(run_unnamed_file_name(7, 0), "run-0000000007.sst.unnamed");
+/// assert_eq!(run_unnamed_file_name(7, 2), "run-0000000007.sst.unnamed-2");
+/// ```
 #[must_use]
-pub fn run_unnamed_file_name(id: RunId) -> String {
-    format!("{RUN_PREFIX}{id:010}{RUN_SUFFIX}{UNNAMED_SUFFIX}")
+pub fn run_unnamed_file_name(id: RunId, number: u32) -> String {
+    let name = format!("{RUN_PREFIX}{id:010}{RUN_SUFFIX}{UNNAMED_SUFFIX}");
+    match number {
+        0 => name,
+        _ => format!("{name}-{number}"),
+    }
 }
 
 /// The id in a run's file name, or `None` if `name` is not exactly `run-<10 digits>.sst`.
@@ -192,7 +203,8 @@ mod tests {
             ("MANIFEST".into(), FileKind::Manifest),
             ("MANIFEST.tmp".into(), FileKind::ManifestTemp),
             ("LOCK".into(), FileKind::Lock),
-            (run_unnamed_file_name(12), FileKind::Foreign),
+            (run_unnamed_file_name(12, 0), FileKind::Foreign),
+            (run_unnamed_file_name(12, 1), FileKind::Foreign),
         ] {
             assert_eq!(FileKind::of(OsStr::new(&name)), kind, "{name}");
         }

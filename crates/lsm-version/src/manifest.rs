@@ -99,9 +99,9 @@ impl Manifest {
     /// if there is one. Writes nothing: the first [`commit`](Self::commit) does, by one rename, so
     /// that a crash leaves either the old manifest or the new.
     ///
-    /// `first` says what the database holds: its runs, a run id ceiling above all of them, and
-    /// whether there is a log of 1.x. The runs must be durable, names included, before the first
-    /// commit.
+    /// `first` says what the database holds: its runs, a run id ceiling above all of them, where the
+    /// log of 1.x ends if there is one, and which runs nothing named. All but the last must be
+    /// durable, names included, before the first commit.
     ///
     /// # Errors
     /// [`CommitError::AlreadyExists`] if `MANIFEST` is not a text manifest of 1.x;

@@ -8,13 +8,16 @@
 //! 2. Every id in use is below its ceiling: run ids of the version, the segments that the log
 //!    bounds name, the flushed seqno.
 //! 3. A floor segment is not retired.
+//! 4. A run that is set aside is at no level, and stays set aside. Where the log of `lsm-db` 1.x
+//!    ended, if one came, never changes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lsm_wal::LogBounds;
 
 use crate::edit::{Ceilings, EditError, VersionEdit};
-use crate::{RUN_ID_MAX, Version};
+use crate::{RUN_ID_MAX, RunId, Version};
 
 /// The durable state of a database: its version, and what it knows of its log and its ids.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,10 +31,14 @@ pub struct ManifestState {
     pub flushed_seqno: u64,
     /// The ids from which on none was ever given out.
     pub ceilings: Ceilings,
-    /// Whether a log of `lsm-db` 1.x (`wal.log`) came with this database: to be replayed while the
-    /// flushed seqno is 0, and from then on a leftover if it is still there. Where none came, a
-    /// file of that name is somebody else's.
-    pub legacy_log_live: bool,
+    /// Where the good part of a log of `lsm-db` 1.x (`wal.log`) ended, in bytes, when it came with
+    /// this database: to be replayed at least that far while the flushed seqno is 0, and from then
+    /// on a leftover if it is still there. Where none came, a file of that name is somebody else's.
+    pub legacy_log_end: Option<u64>,
+    /// Run files of `lsm-db` 1.x that came with this database and that nothing named: the only ones
+    /// below the run id ceiling that are not leftovers, though they are at no level. Nothing vouches
+    /// for the manifest that did not name them, so they are never removed.
+    pub set_aside: Arc<BTreeSet<RunId>>,
     /// Whether the last edit was the mark of a clean close.
     pub(crate) clean: bool,
 }
@@ -40,13 +47,13 @@ impl ManifestState {
     /// Whether a log of `lsm-db` 1.x is still to be replayed.
     #[must_use]
     pub fn replays_legacy_log(&self) -> bool {
-        self.legacy_log_live && self.flushed_seqno == 0
+        self.legacy_log_end.is_some() && self.flushed_seqno == 0
     }
 
     /// Whether there was a log of `lsm-db` 1.x and all of it is in a run.
     #[must_use]
     pub fn has_spent_legacy_log(&self) -> bool {
-        self.legacy_log_live && self.flushed_seqno > 0
+        self.legacy_log_end.is_some() && self.flushed_seqno > 0
     }
 
     /// Whether the last edit was the mark of a clean close, with nothing after it.
@@ -59,8 +66,9 @@ impl ManifestState {
     ///
     /// # Errors
     /// What [`Version::apply`] refuses; a flushed seqno, retired segment or (unless the edit is
-    /// clean) ceiling that would shrink; an id in use that is not below its ceiling; a clean edit
-    /// that changes runs. The edit must be made anew.
+    /// clean) ceiling that would shrink; an id in use that is not below its ceiling; another end of
+    /// the log of 1.x; a run that is set aside twice, or is at a level too; a clean edit that
+    /// changes runs. The edit must be made anew.
     ///
     /// ```
     /// use lsm_version::{ManifestState, VersionEdit};
@@ -80,7 +88,7 @@ impl ManifestState {
         for (_, run) in &edit.added {
             next.check_run_id(run.id)?;
         }
-        if edit.clean && edit.ceilings.is_some() {
+        if !edit.set_aside.is_empty() || edit.clean && edit.ceilings.is_some() {
             // Only a clean edit can lower the ceiling below runs that were there before.
             for (_, run) in next.version.runs() {
                 next.check_run_id(run.id)?;
@@ -91,7 +99,8 @@ impl ManifestState {
 
     /// Everything but the runs.
     pub(crate) fn apply_scalars(&mut self, edit: &VersionEdit) -> Result<(), EditError> {
-        if edit.clean && !(edit.added.is_empty() && edit.removed.is_empty()) {
+        let runs_stay = edit.added.is_empty() && edit.removed.is_empty();
+        if edit.clean && !(runs_stay && edit.set_aside.is_empty()) {
             // The mark may be taken for a torn tail if it rots; losing it must not lose a run.
             let reason = "the mark of a clean close must not change runs";
             return Err(EditError::Contradiction { reason });
@@ -114,8 +123,17 @@ impl ManifestState {
             not_lowered("the flushed seqno", self.flushed_seqno, seqno)?;
             self.flushed_seqno = seqno;
         }
-        if let Some(live) = edit.legacy_log_live {
-            self.legacy_log_live = live;
+        if let Some(end) = edit.legacy_log_end
+            && *self.legacy_log_end.get_or_insert(end) != end
+        {
+            let reason = "the end of the log of lsm-db 1.x must not change";
+            return Err(EditError::Contradiction { reason });
+        }
+        for run in &edit.set_aside {
+            if !Arc::make_mut(&mut self.set_aside).insert(*run) {
+                let reason = "a run is set aside twice";
+                return Err(EditError::Contradiction { reason });
+            }
         }
         self.clean = edit.clean;
         self.check_scalars()
@@ -133,6 +151,9 @@ impl ManifestState {
         not_exhausted("segment ids", segment_id, u64::MAX - 1)?;
         not_exhausted("seqnos", seqno, u64::MAX - 1)?;
         reserved("flushed seqno", self.flushed_seqno, seqno)?;
+        if let Some(run) = self.set_aside.last() {
+            reserved("set aside run", *run, run_id)?;
+        }
         if let Some(floor) = self.log.floor {
             reserved("floor segment", floor, segment_id)?;
             if floor < self.log.retired_below {
@@ -149,7 +170,11 @@ impl ManifestState {
         Ok(())
     }
 
-    pub(crate) fn check_run_id(&self, run: u64) -> Result<(), EditError> {
+    pub(crate) fn check_run_id(&self, run: RunId) -> Result<(), EditError> {
+        if self.set_aside.contains(&run) {
+            let reason = "a run that is set aside is at a level";
+            return Err(EditError::Contradiction { reason });
+        }
         reserved("run id", run, self.ceilings.run_id)
     }
 }

@@ -1,15 +1,16 @@
-//! What the directory of a store that is at rest may hold: what its manifest names, and nothing
-//! else.
+//! What the directory of a store that is at rest must hold, and may: what its manifest names or says
+//! to be set aside, and nothing else.
 //!
 //! Reads the manifest and the directory itself, not what the store says of them.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
 use lsm_fs::{EntryKind, FileSystem, SimFs};
-use lsm_version::{FileKind, Manifest, RunMeta};
+use lsm_version::{FileKind, Manifest, RunId, RunMeta, run_file_name, run_unnamed_file_name};
 
 /// Checks the levels' invariants, the runs' lengths, and that no file is left over.
 ///
@@ -31,7 +32,16 @@ pub(super) fn check(disk: &SimFs, dir: &Path) -> Result<(), String> {
         check_run(disk, dir, run)?;
     }
 
+    let mut lost = state.set_aside.as_ref().clone();
     for entry in disk.list(dir).map_err(|error| error.to_string())? {
+        let aside = state
+            .set_aside
+            .iter()
+            .find(|id| is_aside(**id, &entry.name));
+        if let Some(id) = aside {
+            lost.remove(id);
+            continue;
+        }
         let path = dir.join(&entry.name);
         let is_file = disk
             .kind(&path)
@@ -47,11 +57,21 @@ pub(super) fn check(disk: &SimFs, dir: &Path) -> Result<(), String> {
             return Err(format!("{} is left over", entry.name.display()));
         }
     }
-    Ok(())
+    match lost.first() {
+        Some(id) => Err(format!("run {id}, which was set aside, is gone")),
+        None => Ok(()),
+    }
+}
+
+/// Whether a run that was set aside has this name: its own, or one that says so. A power cut may have
+/// brought back its own after it was renamed.
+fn is_aside(id: RunId, name: &OsStr) -> bool {
+    let mut names = (0..3).map(|number| run_unnamed_file_name(id, number));
+    name == run_file_name(id).as_str() || names.any(|aside| name == aside.as_str())
 }
 
 fn check_run(disk: &SimFs, dir: &Path, run: &RunMeta) -> Result<(), String> {
-    let path = dir.join(lsm_version::run_file_name(run.id));
+    let path = dir.join(run_file_name(run.id));
     match disk.file_len(&path) {
         Ok(len) if len == run.file_len => Ok(()),
         Ok(len) => Err(format!(

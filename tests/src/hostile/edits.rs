@@ -16,8 +16,10 @@ pub struct Edit {
     pub flushed_seqno: Option<u64>,
     /// Ceilings of run ids, segment ids and seqnos.
     pub ceilings: Option<[u64; 3]>,
-    /// Whether a log of 1.x is live; not only 0 and 1.
-    pub legacy_log_live: Option<u8>,
+    /// Where a log of 1.x ended.
+    pub legacy_log_end: Option<u64>,
+    /// Runs of 1.x that are set aside.
+    pub set_aside: Vec<u64>,
 }
 
 /// A run as an edit names it.
@@ -68,7 +70,10 @@ impl Edit {
         edit.flushed_seqno = from.option(Reader::number)?;
         edit.ceilings =
             from.option(|from| Some([from.number()?, from.number()?, from.number()?]))?;
-        edit.legacy_log_live = from.option(Reader::byte)?;
+        edit.legacy_log_end = from.option(Reader::number)?;
+        for _ in 0..from.number()? {
+            edit.set_aside.push(from.number()?);
+        }
         from.0.is_empty().then_some(edit)
     }
 
@@ -100,7 +105,9 @@ impl Edit {
         to.option(self.ceilings, |to, ceilings| {
             ceilings.into_iter().for_each(|number| to.number(number));
         });
-        to.option(self.legacy_log_live, |to, live| to.bytes.push(live));
+        to.option(self.legacy_log_end, Writer::number);
+        to.number(self.set_aside.len() as u64);
+        self.set_aside.iter().for_each(|id| to.number(*id));
         to.bytes
     }
 }

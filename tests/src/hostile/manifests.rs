@@ -188,7 +188,7 @@ fn change_edit(framed: &mut Framed, random: &mut Random) -> Option<String> {
 }
 
 fn change_fields(edit: &mut Edit, random: &mut Random) -> String {
-    match random.below(8) {
+    match random.below(9) {
         0..=2 => change_added(edit, random),
         3 => {
             let removed = ([0, 1, 2, 255][random.below(4)], odd_number(random, 2));
@@ -207,15 +207,36 @@ fn change_fields(edit: &mut Edit, random: &mut Random) -> String {
             edit.flushed_seqno = (!random.one_in(4)).then_some(seqno);
             format!("flushed seqno {:?}", edit.flushed_seqno)
         }
+        7 => change_what_came_from_1x(edit, random),
         _ => {
             let mut ceilings = edit.ceilings.unwrap_or([1 << 10, 1 << 10, 1 << 32]);
             let at = random.below(3);
             ceilings[at] = odd_number(random, ceilings[at]);
             edit.ceilings = (!random.one_in(6)).then_some(ceilings);
-            edit.legacy_log_live = [None, Some(0), Some(1), Some(2)][random.below(4)];
-            format!("ceilings {:?}, {:?}", edit.ceilings, edit.legacy_log_live)
+            format!("ceilings {:?}", edit.ceilings)
         }
     }
+}
+
+/// An end of a log that did not come, or a run set aside: none, one of these, or one that is there.
+fn change_what_came_from_1x(edit: &mut Edit, random: &mut Random) -> String {
+    if random.one_in(2) {
+        let end = odd_number(random, edit.legacy_log_end.unwrap_or(100));
+        edit.legacy_log_end = (!random.one_in(4)).then_some(end);
+        return format!("log of 1.x up to {:?}", edit.legacy_log_end);
+    }
+    let named = edit.added.first().map_or(1, |run| run.numbers[0]);
+    let id = match random.below(3) {
+        0 => named,
+        _ => odd_number(random, named),
+    };
+    edit.set_aside.push(id);
+    if random.one_in(4) {
+        // Again, and many more.
+        edit.set_aside.push(id);
+        edit.set_aside.extend(0..random.below(10_000) as u64);
+    }
+    format!("set aside {id} and {} more", edit.set_aside.len() - 1)
 }
 
 fn change_added(edit: &mut Edit, random: &mut Random) -> String {

@@ -1,12 +1,16 @@
 //! The bounds, each with the file that comes nearest to it.
 
 use bytes::Bytes;
-use lsm_db::{LsmConfig, format::RunWriter};
+use lsm_db::LsmConfig;
+use lsm_db::format::{Entry, RunWriter, crc32c};
+use lsm_format::encode_entry;
 use lsm_fs::SimFs;
 use lsm_tests::TestResult;
+use lsm_tests::directory::Files;
 use lsm_tests::hostile::image::Image;
 use lsm_tests::hostile::{Case, FileKind, Sweep, Way, codecs, logs, manifests};
 use lsm_tests::machine::Machine;
+use lsm_tests::vectors::plant_all;
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -59,7 +63,8 @@ fn hostile_files_take_memory_by_their_own_length_and_not_by_what_they_say() -> T
     forged_files_in_codecs_and_store()?;
     a_run_of_tiny_entries_takes_4_times_its_length()?;
     a_manifest_of_tiny_runs_takes_64_times_its_length()?;
-    a_log_of_tiny_entries_takes_16_times_its_length()
+    a_log_of_tiny_entries_takes_16_times_its_length()?;
+    a_log_of_1x_of_tiny_entries_takes_16_times_its_length()
 }
 
 /// Small files: what they state may be anything up to 2^64, and the fixed part covers all.
@@ -125,6 +130,52 @@ fn a_log_of_tiny_entries_takes_16_times_its_length() -> TestResult {
         });
         assert!(opened);
         check(&format!("log, {entries} a record"), taken, 16, long.len());
+    }
+    Ok(())
+}
+
+/// With as many entries a record: one in each is what single writes of 1.x leave.
+fn log_of_1x(records: u32, entries: u32) -> Vec<u8> {
+    let mut log = Vec::new();
+    for record in 0..records {
+        let mut payload = entries.to_le_bytes().to_vec();
+        for entry in 0..entries {
+            let key = (record * entries + entry).to_be_bytes();
+            encode_entry(&mut payload, &key, Entry::Tombstone);
+        }
+        let len = u32::try_from(payload.len())
+            .unwrap_or_default()
+            .to_le_bytes();
+        let crc = crc32c(&[&len, payload.as_slice()].concat());
+        log.extend([&crc.to_le_bytes(), &len, payload.as_slice()].concat());
+    }
+    log
+}
+
+/// And twice that beside a run that it makes superfluous, which is held against it.
+fn a_log_of_1x_of_tiny_entries_takes_16_times_its_length() -> TestResult {
+    for (records, entries, with_run, multiple) in [
+        (30, 10_000, false, 16),
+        (300_000, 1, false, 16),
+        (30, 10_000, true, 32),
+    ] {
+        let log = log_of_1x(records, entries);
+        let machine = Machine::with_disk(SimFs::new(), LsmConfig::new(), SEED);
+        let mut files: Files = [("wal.log".to_owned(), log.clone())].into();
+        if with_run {
+            files.insert("run-0000000000.sst".to_owned(), tiny_run()?.into());
+        }
+        plant_all(&machine.disk, machine.dir(), &files)?;
+        let mut handles = Vec::new();
+        let mut machine = machine;
+        // An open that takes it over, and one that finds it taken over.
+        for open in ["taken over", "found again"] {
+            let taken = peak(|| handles.push(machine.open()));
+            assert!(handles.last().is_some_and(Result::is_ok), "{handles:?}");
+            let what = format!("log of 1.x, {entries} a record, a run: {with_run}, {open}");
+            check(&what, taken, multiple, log.len());
+            machine = machine.after_kill();
+        }
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ pub(crate) const HEADER_LEN: usize = 64;
 pub(crate) const HEADER_BYTES: u64 = HEADER_LEN as u64;
 
 pub(crate) const MAGIC: [u8; 8] = *b"LSMMAN01";
-pub(crate) const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 2;
 
 /// What a database is called and what it seeds its hashes with; chosen at random when it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -181,8 +181,11 @@ mod tests {
                 "{name}"
             );
         }
-        let newer = resealed(|bytes| bytes[VERSION] = 2);
-        assert_eq!(Header::decode(&newer), Err(BadHeader::Version(2)));
+        for other in [0, 1, 3] {
+            let bytes = resealed(|bytes| bytes[VERSION] = other);
+            let found = Header::decode(&bytes);
+            assert_eq!(found, Err(BadHeader::Version(u32::from(other))));
+        }
         let other = resealed(|bytes| bytes[7] = b'2');
         assert_eq!(Header::decode(&other), Err(BadHeader::Magic));
     }

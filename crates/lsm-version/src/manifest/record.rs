@@ -29,8 +29,11 @@ pub(crate) const RECORD_BYTES_MAX: usize = 64 << 10;
 /// (80 bytes decoded, 8 encoded).
 const DECODE_BYTES_MAX: usize = 1 << 20;
 
-/// More than a run's entry takes besides its keys, at the longest.
+/// More than a run's entry takes besides its keys, at the longest; and than half of all else.
 const RUN_BYTES_MAX: usize = 80;
+
+/// What a run id takes at the longest.
+const RUN_ID_BYTES_MAX: usize = 9;
 
 const CONFIG: bincode::config::Configuration = bincode::config::standard();
 
@@ -41,7 +44,8 @@ struct WireEdit<'a> {
     log: Option<WireLog>,
     flushed_seqno: Option<u64>,
     ceilings: Option<WireCeilings>,
-    legacy_log_live: Option<bool>,
+    legacy_log_end: Option<u64>,
+    set_aside: Vec<RunId>,
 }
 
 #[derive(Encode, BorrowDecode)]
@@ -137,7 +141,8 @@ pub(crate) fn encode(edit: &VersionEdit, payload: &mut Vec<u8>) {
         log: edit.log.as_ref().map(WireLog::of),
         flushed_seqno: edit.flushed_seqno,
         ceilings: edit.ceilings.map(WireCeilings::of),
-        legacy_log_live: edit.legacy_log_live,
+        legacy_log_end: edit.legacy_log_end,
+        set_aside: edit.set_aside.clone(),
     };
     let written = bincode::encode_into_std_write(wire, payload, CONFIG);
     // A vector takes every byte, and none of these types refuses to be encoded.
@@ -161,7 +166,8 @@ pub(crate) fn decode(kind: u16, payload: &[u8]) -> Result<DecodedEdit, String> {
         log: wire.log.map(|log| log.bounds()),
         flushed_seqno: wire.flushed_seqno,
         ceilings: wire.ceilings.map(|ceilings| ceilings.ceilings()),
-        legacy_log_live: wire.legacy_log_live,
+        legacy_log_end: wire.legacy_log_end,
+        set_aside: wire.set_aside,
         clean: kind == KIND_CLEAN,
     };
     let added = wire.added.iter().map(WireRun::decoded).collect();
@@ -171,15 +177,21 @@ pub(crate) fn decode(kind: u16, payload: &[u8]) -> Result<DecodedEdit, String> {
 /// The edits that turn the state of a fresh database into `state`, each fit for one record. If
 /// the state is clean, the last one is the mark.
 pub(crate) fn snapshot(state: &ManifestState) -> Vec<VersionEdit> {
-    let mut edits = Vec::new();
-    let mut edit = VersionEdit {
-        log: Some(state.log),
-        flushed_seqno: Some(state.flushed_seqno),
-        ceilings: Some(state.ceilings),
-        legacy_log_live: Some(state.legacy_log_live),
-        ..VersionEdit::default()
+    let mut split = Split {
+        full: Vec::new(),
+        edit: VersionEdit {
+            log: Some(state.log),
+            flushed_seqno: Some(state.flushed_seqno),
+            ceilings: Some(state.ceilings),
+            legacy_log_end: state.legacy_log_end,
+            ..VersionEdit::default()
+        },
+        bytes: 2 * RUN_BYTES_MAX,
     };
-    let mut bytes = 2 * RUN_BYTES_MAX;
+    for run in state.set_aside.iter() {
+        split.make_room(RUN_ID_BYTES_MAX);
+        split.edit.set_aside.push(*run);
+    }
     for (index, level) in (0_u8..).zip(state.version.levels()) {
         let runs = level.runs();
         // Level 0 is listed from oldest to newest.
@@ -193,15 +205,12 @@ pub(crate) fn snapshot(state: &ManifestState) -> Vec<VersionEdit> {
         for run in oldest_first.filter_map(|place| runs.get(place)) {
             let keys =
                 stored_keys(run).map_or(0, |(smallest, largest)| smallest.len() + largest.len());
-            bytes += RUN_BYTES_MAX + keys;
-            if bytes > RECORD_BYTES_MAX {
-                edits.push(std::mem::take(&mut edit));
-                bytes = 2 * RUN_BYTES_MAX + keys;
-            }
-            edit.added.push((index, run.clone()));
+            split.make_room(RUN_BYTES_MAX + keys);
+            split.edit.added.push((index, run.clone()));
         }
     }
-    edits.push(edit);
+    let mut edits = split.full;
+    edits.push(split.edit);
     if state.clean {
         edits.push(VersionEdit {
             clean: true,
@@ -209,6 +218,25 @@ pub(crate) fn snapshot(state: &ManifestState) -> Vec<VersionEdit> {
         });
     }
     edits
+}
+
+/// Edits that are each fit for one record.
+struct Split {
+    full: Vec<VersionEdit>,
+    edit: VersionEdit,
+    /// What `edit` takes, at the longest.
+    bytes: usize,
+}
+
+impl Split {
+    /// Goes on with another edit if this many bytes more are too many for the last one.
+    fn make_room(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        if self.bytes > RECORD_BYTES_MAX {
+            self.full.push(std::mem::take(&mut self.edit));
+            self.bytes = RUN_BYTES_MAX + bytes;
+        }
+    }
 }
 
 fn stored_keys(run: &RunMeta) -> Option<(&[u8], &[u8])> {

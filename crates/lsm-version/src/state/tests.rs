@@ -17,7 +17,8 @@ fn base() -> ManifestState {
             segment_id: 10,
             seqno: 1000,
         }),
-        legacy_log_live: Some(true),
+        legacy_log_end: Some(500),
+        set_aside: vec![5],
         ..VersionEdit::default()
     };
     ManifestState::default().apply(&edit).unwrap()
@@ -66,7 +67,9 @@ fn every_field_of_an_edit_reaches_the_state() {
     let state = base();
     assert_eq!(state.version.run_count(), 1);
     assert_eq!((state.log.retired_below, state.log.floor), (3, Some(3)));
-    assert_eq!((state.flushed_seqno, state.legacy_log_live), (40, true));
+    assert_eq!(state.flushed_seqno, 40);
+    assert_eq!(state.legacy_log_end, Some(500));
+    assert!(state.set_aside.iter().eq(&[5]));
     assert_eq!(
         state.ceilings,
         Ceilings {
@@ -75,11 +78,60 @@ fn every_field_of_an_edit_reaches_the_state() {
             seqno: 1000
         }
     );
-    let edit = VersionEdit {
-        legacy_log_live: Some(false),
+}
+
+#[test]
+fn a_log_of_1x_is_to_be_replayed_until_a_seqno_is_flushed() {
+    let came = VersionEdit {
+        legacy_log_end: Some(0),
+        ..ceilings(1, 1, 2)
+    };
+    let came = ManifestState::default().apply(&came).unwrap();
+    assert!(came.replays_legacy_log() && !came.has_spent_legacy_log());
+    let flushed = VersionEdit {
+        flushed_seqno: Some(1),
         ..VersionEdit::default()
     };
-    assert!(!state.apply(&edit).unwrap().legacy_log_live);
+    let spent = came.apply(&flushed).unwrap();
+    assert!(!spent.replays_legacy_log() && spent.has_spent_legacy_log());
+    let none = ManifestState::default();
+    assert!(!none.replays_legacy_log() && !none.has_spent_legacy_log());
+}
+
+#[test]
+fn what_came_from_1x_stays_as_it_was() {
+    let end = |end| VersionEdit {
+        legacy_log_end: Some(end),
+        ..VersionEdit::default()
+    };
+    assert_eq!(base().apply(&end(500)).unwrap(), base());
+    check_refused(
+        &end(499),
+        "the end of the log of lsm-db 1.x must not change",
+    );
+
+    let aside = |runs: &[RunId]| VersionEdit {
+        set_aside: runs.to_vec(),
+        ..VersionEdit::default()
+    };
+    let more = base().apply(&aside(&[4, 6])).unwrap();
+    assert!(more.set_aside.iter().eq(&[4, 5, 6]));
+    check_refused(&aside(&[5]), "a run is set aside twice");
+    check_refused(&aside(&[7]), "a run that is set aside is at a level");
+    check_refused(
+        &aside(&[100]),
+        "set aside run 100 is not below its ceiling 100",
+    );
+    let added = VersionEdit {
+        added: vec![(1, run(5, "a", "b"))],
+        ..VersionEdit::default()
+    };
+    check_refused(&added, "a run that is set aside is at a level");
+    let mark = VersionEdit {
+        clean: true,
+        ..aside(&[4])
+    };
+    check_refused(&mark, "the mark of a clean close must not change runs");
 }
 
 #[test]

@@ -223,7 +223,8 @@ fn a_text_manifest_is_adopted_by_one_rename() {
     let text = b"LSMDB-MANIFEST v1\nnext_seq=3\nrun-0000000002.sst\n";
     let first = VersionEdit {
         added: vec![(0, run(2, "a", "b"))],
-        legacy_log_live: Some(true),
+        legacy_log_end: Some(70),
+        set_aside: vec![1, 0],
         ..ceilings(3, 1, 1)
     };
     let fs = disk_with(text);

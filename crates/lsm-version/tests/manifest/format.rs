@@ -6,19 +6,23 @@ use lsm_wal::{LogBounds, Position};
 
 use crate::support::*;
 
-const GOLDEN: &[u8] = include_bytes!("../golden/manifest-v1.bin");
+const GOLDEN: &[u8] = include_bytes!("../golden/manifest-v2.bin");
 const SPECIFICATION: &str = include_str!("../../../../docs/MANIFEST.md");
 
-/// The second generation of a manifest: a snapshot, an edit, and the mark of a clean close.
+/// The second generation of a manifest of a database that `lsm-db` 1.x began: a snapshot, an edit,
+/// and the mark of a clean close.
 fn worked_example() -> SimFs {
     let fs = SimFs::new();
     let mut manifest = create(fs.clone());
     manifest
         .commit(ceilings(1000, 16, 65_536))
         .expect("commits");
-    manifest
-        .commit(add(1, run(1, "apple", "mango")))
-        .expect("commits");
+    let of_1x = VersionEdit {
+        legacy_log_end: Some(777),
+        set_aside: vec![0],
+        ..add(1, run(1, "apple", "mango"))
+    };
+    manifest.commit(of_1x).expect("commits");
     let mut manifest = load(fs.clone()).expect("loads");
     manifest
         .commit(add(0, run(2, "fig", "plum")))
@@ -56,7 +60,7 @@ fn hex(bytes: &[u8]) -> String {
 /// `cargo xtask conformance --bless` has the golden file written anew, and shows what changed.
 #[expect(clippy::disallowed_methods, reason = "a golden file is no store's")]
 fn bless(found: &[u8]) {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/manifest-v1.bin");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/manifest-v2.bin");
     std::fs::write(path, found).expect("writes");
 }
 
@@ -82,6 +86,8 @@ fn the_golden_file_is_still_read() {
     assert_eq!(state.version.level(1).runs(), [run(3, "apple", "plum")]);
     assert_eq!((state.version.run_count(), state.flushed_seqno), (1, 300));
     assert_eq!(state.log.end, Some(Position::new(4, 4096)));
+    assert_eq!(state.legacy_log_end, Some(777));
+    assert!(state.set_aside.iter().eq(&[0]));
     assert_eq!(state.ceilings, ceilings(4, 5, 301).ceilings.expect("given"));
 }
 

@@ -157,14 +157,15 @@ fn files_of_other_kinds_are_told_apart() {
     );
     check(b"LSMDB-MANIFEST v2\n", "/MANIFEST is not a manifest");
     check(
-        b"LSMMAN01\x01\0\0\0",
+        b"LSMMAN01\x02\0\0\0",
         "/MANIFEST is damaged at offset 0: the header is cut short",
     );
-    let newer = b"LSMMAN01\x02\0\0\0 whatever comes later in that version";
-    check(
-        newer,
-        "/MANIFEST has format version 2, which this version cannot read",
-    );
+    for version in [1, 3] {
+        let mut other = b"LSMMAN01v\0\0\0 whatever comes later in that version".to_vec();
+        other[8] = version;
+        let expected = "/MANIFEST has format version V, which this version cannot read";
+        check(&other, &expected.replace('V', &version.to_string()));
+    }
     let missing = load(SimFs::new()).expect_err("is not there");
     assert_eq!(missing.to_string(), "/MANIFEST does not exist");
     let fs = SimFs::new();
@@ -243,7 +244,7 @@ fn adds(runs: &[(u8, u8, &[u8; 1], &[u8; 1])]) -> Vec<u8> {
         payload.extend_from_slice(&[*level, *id, 100, 10, 5, 20, 7]);
         payload.extend_from_slice(&[1, 1, smallest[0], 1, largest[0]]);
     }
-    payload.extend_from_slice(&[0, 0, 0, 0]);
+    payload.extend_from_slice(&[0, 0, 0, 0, 0]);
     payload
 }
 
@@ -252,7 +253,7 @@ fn a_forged_record_that_says_nothing_wrong_is_applied() {
     let forger = Forger::new().record(Forger::EDIT, &adds(&[(1, 9, b"n", b"z")]));
     forger.check("2 runs, torn: false");
     Forger::new()
-        .record(Forger::CLEAN, &[0, 0, 0, 0, 0, 0])
+        .record(Forger::CLEAN, &[0; 7])
         .check("1 runs, torn: false");
 }
 
@@ -288,14 +289,50 @@ fn runs_that_break_a_rule_are_refused() {
             .record(Forger::EDIT, &adds(runs))
             .check(expected);
     }
-    let removes = [1, 1, 7, 0, 0, 0, 0, 0];
+    let removes = [1, 1, 7, 0, 0, 0, 0, 0, 0];
     Forger::new()
         .record(Forger::EDIT, &removes)
         .check("run 7 to be removed is not at level 1");
-    let twice = [2, 1, 1, 1, 1, 0, 0, 0, 0, 0];
+    let twice = [2, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0];
     Forger::new()
         .record(Forger::EDIT, &twice)
         .check("run 1 to be removed is not at level 1");
+}
+
+#[test]
+fn what_an_edit_says_of_lsm_db_1x_must_fit() {
+    #[track_caller]
+    fn check(kind: u16, legacy: &[u8], expected: &str) {
+        let payload = [&[0; 5], legacy].concat();
+        Forger::new().record(kind, &payload).check(expected);
+    }
+    check(Forger::EDIT, &[1, 40, 2, 3, 99], "1 runs, torn: false");
+    check(Forger::CLEAN, &[1, 40, 0], "1 runs, torn: false");
+    check(Forger::EDIT, &[0, 2, 3, 3], "a run is set aside twice");
+    check(
+        Forger::EDIT,
+        &[0, 1, 100],
+        "set aside run 100 is not below its ceiling 100",
+    );
+    check(
+        Forger::EDIT,
+        &[0, 1, 1],
+        "a run that is set aside is at a level",
+    );
+    check(
+        Forger::CLEAN,
+        &[0, 1, 3],
+        "the mark of a clean close must not change runs",
+    );
+    let aside = [0, 0, 0, 0, 0, 1, 40, 1, 9];
+    Forger::new()
+        .record(Forger::EDIT, &aside)
+        .record(Forger::EDIT, &adds(&[(1, 9, b"n", b"z")]))
+        .check("a run that is set aside is at a level");
+    Forger::new()
+        .record(Forger::EDIT, &aside)
+        .record(Forger::EDIT, &[0, 0, 0, 0, 0, 1, 39, 0])
+        .check("the end of the log of lsm-db 1.x must not change");
 }
 
 #[test]
@@ -306,7 +343,7 @@ fn ids_that_would_wrap_are_refused() {
             payload.push(253);
             payload.extend_from_slice(&value.to_le_bytes());
         }
-        payload.push(0);
+        payload.extend_from_slice(&[0, 0]);
         payload
     };
     for (payload, expected) in [
@@ -344,7 +381,7 @@ fn records_out_of_place_are_refused() {
     let forger = Forger::new().frame(Forger::EDIT, 1, 2, &edit);
     forger.check("a record is for a keyspace that does not exist");
     let forger = Forger::new()
-        .record(Forger::CLEAN, &[0; 6])
+        .record(Forger::CLEAN, &[0; 7])
         .record(Forger::EDIT, &edit);
     forger.check("a record follows the mark of a clean close");
     let forger = Forger::new().record(Forger::CLEAN, &edit);
@@ -354,15 +391,15 @@ fn records_out_of_place_are_refused() {
 #[test]
 fn payloads_that_are_not_edits_are_refused() {
     Forger::new()
-        .record(Forger::EDIT, &[0; 7])
+        .record(Forger::EDIT, &[0; 8])
         .check("a record is longer than its edit");
     Forger::new()
         .record(Forger::EDIT, &vec![0; 65_537])
         .check("a record of 65537 bytes is too long");
     for payload in [
         &[][..],
-        &[0; 5],
-        &[0, 0, 2, 0, 0, 0],
+        &[0; 6],
+        &[0, 0, 2, 0, 0, 0, 0],
         &[253, 255, 255, 255, 255, 255, 255, 255, 127],
     ] {
         let forger = Forger::new().record(Forger::EDIT, payload);

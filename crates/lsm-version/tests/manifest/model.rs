@@ -45,7 +45,13 @@ impl Author {
                     discarded_through: u64::from(choice),
                 });
             }
-            (4, _) => edit.legacy_log_live = Some(detail.is_multiple_of(2)),
+            (4, _) => {
+                edit.legacy_log_end = state.legacy_log_end.or(Some(u64::from(detail)));
+                if !choice.is_multiple_of(4) && id < state.ceilings.run_id {
+                    self.next_id += 1;
+                    edit.set_aside.push(id);
+                }
+            }
             (5, _) => {
                 edit = mark();
                 edit.ceilings = Some(state.ceilings);

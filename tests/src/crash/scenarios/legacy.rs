@@ -36,6 +36,22 @@ pub(super) fn takeovers() -> Vec<Scenario> {
                 settled(),
             )
         },
+        Scenario {
+            reaches: |reached| reached.compactions >= 1,
+            ..of(
+                "legacy-unnamed",
+                "db-flushed+unnamed",
+                eager(),
+                vec![
+                    reopen(Ending::Kill),
+                    put(1, Sync),
+                    Step::Flush,
+                    reopen(Ending::Close),
+                    put(2, Sync),
+                    Step::Settle,
+                ],
+            )
+        },
         of(
             "legacy-without-a-log-of-ours",
             "db-compacted",

@@ -28,7 +28,8 @@ fn full_edit() -> VersionEdit {
             segment_id: 251,
             seqno: 1 << 40,
         }),
-        legacy_log_live: Some(true),
+        legacy_log_end: Some(1 << 33),
+        set_aside: vec![7, 300, RunId::MAX],
         clean: false,
     }
 }
@@ -127,6 +128,13 @@ fn a_count_beyond_the_payload_allocates_nothing() {
     });
     assert!(payload.len() <= RECORD_BYTES_MAX && payload.len() > RECORD_BYTES_MAX - 100);
     assert!(decode(KIND_EDIT, &payload).is_ok());
+    let set_aside = vec![0; RECORD_BYTES_MAX - 16];
+    let payload = encoded(&VersionEdit {
+        set_aside,
+        ..VersionEdit::default()
+    });
+    assert!(payload.len() <= RECORD_BYTES_MAX && payload.len() > RECORD_BYTES_MAX - 100);
+    assert!(decode(KIND_EDIT, &payload).is_ok());
     assert!(decode(KIND_EDIT, &vec![0; RECORD_BYTES_MAX + 1]).is_err());
 }
 
@@ -134,12 +142,15 @@ fn a_count_beyond_the_payload_allocates_nothing() {
 fn a_snapshot_is_bounded_records_that_add_up_to_the_state() {
     let mut state = ManifestState::default();
     let ceilings = Some(Ceilings {
-        run_id: 2000,
+        run_id: 1 << 33,
         ..Ceilings::default()
     });
+    let last = 1 << 32;
     state = state
         .apply(&VersionEdit {
             ceilings,
+            legacy_log_end: Some(u64::MAX),
+            set_aside: (last..last + 20_000).collect(),
             ..VersionEdit::default()
         })
         .unwrap();
@@ -164,7 +175,10 @@ fn a_snapshot_is_bounded_records_that_add_up_to_the_state() {
 
     for state in [state, closed] {
         let edits = snapshot(&state);
-        assert!(edits.len() > 10, "the keys alone take half a mebibyte");
+        assert!(
+            edits.len() > 12,
+            "keys and ids take three quarters of a mebibyte"
+        );
         let mut rebuilt = ManifestState::default();
         for edit in &edits {
             let payload = encoded(edit);
