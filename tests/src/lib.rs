@@ -15,6 +15,7 @@
 pub mod counter;
 pub mod crash;
 pub mod directory;
+pub mod histories;
 pub mod hostile;
 pub mod layout;
 pub mod life;
