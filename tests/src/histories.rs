@@ -25,7 +25,7 @@ mod object;
 mod record;
 
 use client::Client;
-use object::{Group, KEYS, Operation, Through};
+use object::{Group, KEYS, Through};
 use record::{Record, history};
 
 /// What to run.

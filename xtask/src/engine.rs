@@ -9,6 +9,8 @@ mod again;
 #[cfg(feature = "engine")]
 mod crash;
 #[cfg(feature = "engine")]
+mod extremes;
+#[cfg(feature = "engine")]
 mod load;
 #[cfg(feature = "engine")]
 mod scratch;
@@ -16,10 +18,11 @@ mod scratch;
 mod soak;
 
 #[cfg(not(feature = "engine"))]
-pub(crate) use again::{crash, load, soak, soak_child};
+pub(crate) use again::{crash, extremes, load, soak, soak_child};
 #[cfg(feature = "engine")]
 pub(crate) use {
     crash::crash,
+    extremes::extremes,
     load::load,
     soak::{soak, soak_child},
 };

@@ -57,6 +57,8 @@ enum Command {
     SoakChild,
     /// Crashes and faults at every operation of the file system, and hostile files, checked against what was promised (release build)
     Crash(CrashArgs),
+    /// What lies at the limits: a gibibyte, ten thousand runs with few files, minutes of overload (release build)
+    Extremes(ExtremesArgs),
     /// Loads random keys, then checks memory, the full iteration and the time to open (release build)
     Load(LoadArgs),
 }
@@ -146,6 +148,22 @@ struct CrashArgs {
 }
 
 #[derive(Args)]
+struct ExtremesArgs {
+    /// Only these cases, instead of all
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// How long the overload goes on
+    #[arg(long, default_value_t = 10)]
+    minutes: u64,
+    /// Where to put the databases; must be absent or empty. A temporary folder by default
+    #[arg(long)]
+    dir: Option<std::path::PathBuf>,
+    /// What `many-runs` calls itself with, under its limit: the database is in `--dir` already
+    #[arg(long, hide = true)]
+    few_files: bool,
+}
+
+#[derive(Args)]
 struct LoadArgs {
     /// Number of keys
     #[arg(long, default_value_t = 10_000_000)]
@@ -169,6 +187,7 @@ fn main() -> ExitCode {
         Command::Soak(args) => engine::soak(&args),
         Command::SoakChild => engine::soak_child(),
         Command::Crash(args) => engine::crash(&args),
+        Command::Extremes(args) => engine::extremes(&args),
         Command::Load(args) => engine::load(&args),
     };
     match outcome {

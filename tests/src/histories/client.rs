@@ -151,7 +151,7 @@ impl<'a> Client<'a> {
                 Change::Delete => batch.delete(key),
             }
         }
-        let durability = match self.random.below(16) {
+        let durability = match self.random.below(64) {
             0 => Durability::Sync,
             _ => Durability::Buffered,
         };

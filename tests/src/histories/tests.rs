@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use lsm_db::{Batch, Durability, LsmConfig};
 
-use super::object::Change;
+use super::object::{Change, Operation};
 use super::*;
 use crate::TestResult;
 
@@ -98,6 +98,9 @@ fn two_who_claim_one_key_are_not_both_told_that_they_did() {
     ));
 }
 
+/// Enough for a flush every ten histories, and not so many that the filler has the machine to itself.
+const BATCHES_PER_HISTORY: u64 = 2;
+
 /// Small memtables and another thread's writes between the groups' keys: what a history reads is in
 /// memtables, being flushed, in level 0 and below.
 #[test]
@@ -112,8 +115,13 @@ fn four_threads_beside_flushes_and_compactions_make_histories_that_one_order_exp
     let (tally, is_over) = (Tally::default(), AtomicBool::new(false));
     let outcome = std::thread::scope(|scope| {
         let filler = scope.spawn(|| -> lsm_db::Result<()> {
-            let mut random = Random::new(2);
+            let (mut random, mut batches) = (Random::new(2), 0);
             while !is_over.load(Ordering::Relaxed) {
+                if batches > BATCHES_PER_HISTORY * tally.histories.load(Ordering::Relaxed) {
+                    std::thread::yield_now();
+                    continue;
+                }
+                batches += 1;
                 let mut batch = Batch::new();
                 for _ in 0..16 {
                     let key = format!("{:04}", random.below(3000));
@@ -123,7 +131,7 @@ fn four_threads_beside_flushes_and_compactions_make_histories_that_one_order_exp
             }
             Ok(())
         });
-        let enough = || tally.histories.load(Ordering::Relaxed) >= 500 || filler.is_finished();
+        let enough = || tally.histories.load(Ordering::Relaxed) >= 400 || filler.is_finished();
         let outcome = run(&db, &Options::new("history/", 1), &tally, &enough);
         is_over.store(true, Ordering::Relaxed);
         let filled = filler.join().map_err(|_| "the filler panicked".to_owned());

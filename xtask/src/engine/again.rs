@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::{CrashArgs, LoadArgs, SoakArgs, workspace};
+use crate::{CrashArgs, ExtremesArgs, LoadArgs, SoakArgs, workspace};
 
 /// Runs `cargo xtask soak` in a release build.
 ///
@@ -43,6 +43,20 @@ pub(crate) fn crash(args: &CrashArgs) -> Result<(), String> {
         .iter()
         .flat_map(|case| ["--case".into(), case.into()]);
     run_again("crash", minutes.into_iter().chain(seed).chain(case), None)
+}
+
+/// Runs `cargo xtask extremes` in a release build.
+///
+/// # Errors
+///
+/// If the build or the command failed; the reason has been printed by then.
+pub(crate) fn extremes(args: &ExtremesArgs) -> Result<(), String> {
+    let minutes = ["--minutes".into(), args.minutes.to_string().into()];
+    let only = args.only.iter();
+    let only = only.flat_map(|name| ["--only".into(), name.into()]);
+    let few_files = args.few_files.then(|| "--few-files".into());
+    let arguments = minutes.into_iter().chain(only).chain(few_files);
+    run_again("extremes", arguments, args.dir.as_ref())
 }
 
 /// Runs `cargo xtask load` in a release build.
