@@ -11,8 +11,8 @@ const VALUE_BYTES: usize = 100;
 const MEMTABLE_BYTES: usize = 4 << 20;
 
 /// Of the log, while the writes go on: the active memtable's, and those of the sealed ones that may
-/// wait, each with what headers add to so small a record.
-const LOG_BYTES_MAX: u64 = 10 * 2 * MEMTABLE_BYTES as u64;
+/// wait. A node costs a memtable more than a header costs the log.
+const LOG_BYTES_MAX: u64 = 10 * MEMTABLE_BYTES as u64;
 /// Of memory, beyond what there was: as many memtables, the cache, and one flush.
 const GROWTH_BYTES_MAX: u64 = 160 << 20;
 /// Of all files when it is done: one entry, and the beginning of a log.
