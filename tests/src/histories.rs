@@ -17,8 +17,8 @@ use std::time::Instant;
 use lsm_db::Lsm;
 use todc_utils::linearizability::WGLChecker;
 
+use crate::describe;
 use crate::random::Random;
-use crate::stress::describe;
 
 mod client;
 mod object;
@@ -40,6 +40,8 @@ pub struct Options {
     /// Operations of each thread in one round, after which the histories are judged. The time that
     /// takes grows with the square of it, and more where many overlap.
     pub operations: usize,
+    /// Whether a write now and then asks to be durable; a store without a log refuses that.
+    pub syncs: bool,
     /// The seed of what is asked; who comes first is up to the machine.
     pub seed: u64,
 }
@@ -52,6 +54,7 @@ impl Options {
             threads: 4,
             groups: 2,
             operations: 24,
+            syncs: true,
             seed,
         }
     }
@@ -119,7 +122,8 @@ fn round(
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..options.threads)
             .map(|process| {
-                let mut client = Client::new(db, groups, next_value, random.draw(), process, start);
+                let shared = (db, groups, next_value);
+                let mut client = Client::new(shared, options.syncs, random.draw(), process, start);
                 let barrier = &barrier;
                 scope.spawn(move || {
                     barrier.wait();

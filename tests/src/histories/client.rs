@@ -18,15 +18,15 @@ pub(super) struct Client<'a> {
     process: usize,
     /// When the round began.
     start: Instant,
+    syncs: bool,
     /// What it last saw of each group: a condition that holds now and then needs a good guess.
     seen: Vec<[Option<u64>; KEYS]>,
 }
 
 impl<'a> Client<'a> {
     pub(super) fn new(
-        db: &'a Lsm,
-        groups: &'a [Group],
-        next_value: &'a AtomicU64,
+        (db, groups, next_value): (&'a Lsm, &'a [Group], &'a AtomicU64),
+        syncs: bool,
         seed: u64,
         process: usize,
         start: Instant,
@@ -38,6 +38,7 @@ impl<'a> Client<'a> {
             random: Random::new(seed),
             process,
             start,
+            syncs,
             seen: vec![[None; KEYS]; groups.len()],
         }
     }
@@ -152,7 +153,7 @@ impl<'a> Client<'a> {
             }
         }
         let durability = match self.random.below(64) {
-            0 => Durability::Sync,
+            0 if self.syncs => Durability::Sync,
             _ => Durability::Buffered,
         };
         match self.db.write_with(batch, durability) {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use lsm_db::Lsm;
 
 use super::frames::{Direction, Order, Plan, Stop, Word};
+use super::keys::{HISTORIES, mixed};
 use super::meter::{Meters, Timed};
 use super::profile::Shape;
 use super::scanner::Scanner;
@@ -19,11 +20,12 @@ use super::verify;
 use super::world::World;
 use super::writer::Writer;
 use super::writes::Op;
-use crate::describe;
+use crate::{describe, histories};
 
 const TICK: Duration = Duration::from_secs(1);
 /// How soon a thread that waits notices that the others have stopped.
 const BEAT: Duration = Duration::from_millis(20);
+const HISTORY_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the threads share.
 pub(super) struct Shared {
@@ -216,6 +218,10 @@ fn run(
             "upkeep".to_owned(),
             Box::new(|| upkeep::run(shared)),
         ));
+        threads.push(guarded(
+            "histories".to_owned(),
+            Box::new(|| judged_histories(shared)),
+        ));
         let reporter = scope.spawn(move || {
             while !is_over.load(Ordering::Relaxed) {
                 let start = Instant::now();
@@ -241,6 +247,20 @@ fn run(
         let _ = reporter.join();
         Ok(stop)
     })
+}
+
+/// Threads that share keys among themselves, their answers judged together.
+fn judged_histories(shared: &Shared) -> Result<(), String> {
+    let plan = &shared.plan;
+    let seed = mixed(plan.seed ^ mixed(plan.life));
+    let mut options = histories::Options::new(HISTORIES, seed);
+    options.syncs = plan.choices.has_log;
+    let is_over = || {
+        // Rounds are short, and the writers shall have most of the machine.
+        shared.rest(HISTORY_PAUSE);
+        shared.is_stopping()
+    };
+    histories::run(&shared.db, &options, &shared.meters.histories, &is_over)
 }
 
 /// Times an operation of the upkeep, and describes its error.

@@ -13,6 +13,8 @@ use super::profile::Shape;
 pub(super) const MARKERS: usize = 16;
 /// Counters that all writers raise.
 pub(super) const COUNTERS: usize = 3;
+/// Where the keys of histories are, which are judged by [`histories`](crate::histories) alone.
+pub(super) const HISTORIES: &[u8] = b"~history/";
 /// Where the items of the queue are.
 pub(super) const QUEUE: &[u8] = b"~queue/";
 
@@ -63,6 +65,8 @@ pub(super) enum Key {
     Item { number: u64, producer: usize },
     /// The number of the producer's item that was taken last.
     Taken(usize),
+    /// One whose values are judged elsewhere.
+    OfHistory,
 }
 
 impl Key {
@@ -90,11 +94,15 @@ impl Key {
                 format!("~queue/{number:012}/{producer:02}").into_bytes()
             }
             Self::Taken(producer) => format!("~taken/{producer:02}").into_bytes(),
+            Self::OfHistory => HISTORIES.to_vec(),
         }
     }
 
     /// Reads a key; `None` if no key of ours is just that.
     pub(super) fn parse(bytes: &[u8], shape: &Shape) -> Option<Self> {
+        if bytes.starts_with(HISTORIES) {
+            return Some(Self::OfHistory);
+        }
         let head = bytes.get(..bytes.len().min(24))?;
         let mut parts = head.split(|byte| *byte == b'/');
         let (first, second, third) = (parts.next()?, parts.next()?, parts.next());

@@ -11,6 +11,8 @@ use hdrhistogram::Histogram;
 use lsm_db::Stats;
 use serde::{Deserialize, Serialize};
 
+use crate::histories;
+
 /// What is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -157,6 +159,7 @@ pub(super) struct Meters {
     pub(super) snapshots: AtomicU64,
     pub(super) scans: AtomicU64,
     pub(super) retries: AtomicU64,
+    pub(super) histories: histories::Tally,
 }
 
 /// The latencies of one thread.
@@ -205,6 +208,8 @@ impl Meters {
                 snapshots: self.snapshots.swap(0, Ordering::Relaxed),
                 scans: self.scans.swap(0, Ordering::Relaxed),
                 retries: self.retries.swap(0, Ordering::Relaxed),
+                histories: self.histories.histories.swap(0, Ordering::Relaxed),
+                overlapping: self.histories.overlapping.swap(0, Ordering::Relaxed),
             },
             figures: Figures::of(stats),
             background_error: stats.background_error.clone(),
@@ -232,6 +237,10 @@ pub struct Checks {
     pub scans: u64,
     /// Conditional writes that came too late and were tried again.
     pub retries: u64,
+    /// Histories of threads that share keys, for which one order of all their operations was found.
+    pub histories: u64,
+    /// Operations in them that overlapped another.
+    pub overlapping: u64,
 }
 
 impl Checks {
@@ -240,6 +249,8 @@ impl Checks {
         self.snapshots += other.snapshots;
         self.scans += other.scans;
         self.retries += other.retries;
+        self.histories += other.histories;
+        self.overlapping += other.overlapping;
     }
 }
 

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use lsm_tests::usage;
 
-use super::process;
 use super::scratch::Scratch;
 use crate::ExtremesArgs;
 
@@ -80,7 +80,7 @@ pub(crate) fn extremes(args: &ExtremesArgs) -> Result<(), String> {
     for case in CASES.iter().filter(is_wanted) {
         println!("{}: {}", case.name, case.shows);
         let scratch = Scratch::new(args.dir.as_deref())?;
-        let (start, _) = (Instant::now(), process::restart_peak());
+        let (start, _) = (Instant::now(), usage::restart_peak());
         let outcome = (case.run)(&scratch.database().join(case.name), args);
         match scratch.close(outcome) {
             Ok(findings) => findings.iter().for_each(|finding| println!("  {finding}")),
@@ -101,7 +101,7 @@ pub(crate) fn extremes(args: &ExtremesArgs) -> Result<(), String> {
 
 /// The most memory that was resident since the case began, as a line.
 fn peak_memory() -> String {
-    match process::peak_resident_bytes() {
+    match usage::peak_resident_bytes() {
         Some(bytes) => format!("at most {} resident", mebibytes(bytes)),
         None => "memory was not measured on this system".to_owned(),
     }

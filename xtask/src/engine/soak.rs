@@ -199,12 +199,14 @@ fn print(report: &Report) {
         report.writes, report.verifications, report.verified_entries
     );
     println!(
-        "          {} entries read beside them; {} snapshots held up to {} s, {} scans of everything; {} conditions tried again",
+        "          {} entries read beside them; {} snapshots held up to {} s, {} scans of everything; {} conditions tried again; {} histories judged ({} overlaps)",
         report.checks.entries,
         report.checks.snapshots,
         report.peaks.oldest_read_view_seconds,
         report.checks.scans,
-        report.checks.retries
+        report.checks.retries,
+        report.checks.histories,
+        report.checks.overlapping
     );
     println!("\nlatency in us      count         p50         p99       p99.9         max");
     for line in &report.latencies {

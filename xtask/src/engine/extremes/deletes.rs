@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use lsm_db::{Batch, Durability, Lsm, LsmConfig};
+use lsm_tests::describe;
 use lsm_tests::random::Random;
-use lsm_tests::stress::describe;
 
 use super::{Findings, bar, file_bytes, peak_memory};
 
-const BATCH: u64 = 1000;
+const BATCH: usize = 1000;
 const VALUE_BYTES: usize = 40;
 const PROBES: usize = 10_000;
 
@@ -19,9 +19,9 @@ pub(super) fn run(dir: &Path, keys: u64) -> Findings {
         .durability(Durability::Buffered);
     let db = Lsm::open_with(dir, config).map_err(|error| describe(&error))?;
     let mut random = Random::new(1);
-    for first in (0..keys).step_by(BATCH as usize) {
+    for first in (0..keys).step_by(BATCH) {
         let mut batch = Batch::new();
-        for number in first..keys.min(first + BATCH) {
+        for number in first..keys.min(first + BATCH as u64) {
             batch.put(key(number), random.bytes(VALUE_BYTES));
         }
         db.write(batch).map_err(|error| describe(&error))?;

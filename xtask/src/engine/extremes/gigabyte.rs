@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lsm_db::{Durability, Lsm, LsmConfig};
-use lsm_tests::stress::describe;
+use lsm_tests::describe;
 
 use super::{Findings, peak_memory};
 

@@ -7,8 +7,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use lsm_db::{Durability, Lsm, LsmConfig};
+use lsm_tests::describe;
 use lsm_tests::random::Random;
-use lsm_tests::stress::describe;
 
 use super::{Findings, bar, peak_memory};
 

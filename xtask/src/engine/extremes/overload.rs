@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use lsm_db::{Batch, Durability, Lsm, LsmConfig};
+use lsm_tests::describe;
 use lsm_tests::random::Random;
-use lsm_tests::stress::describe;
 
 use super::timed_fs::{TimedFs, this_thread_writes};
 use super::{Findings, bar, mebibytes, peak_memory};

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use lsm_db::{Durability, Lsm, LsmConfig};
-use lsm_tests::stress::describe;
+use lsm_tests::{describe, usage};
 
-use super::{Findings, bar, file_bytes, mebibytes, peak_memory, process};
+use super::{Findings, bar, file_bytes, mebibytes, peak_memory};
 
 const VALUE_BYTES: usize = 100;
 const MEMTABLE_BYTES: usize = 4 << 20;
@@ -25,7 +25,7 @@ pub(super) fn run(dir: &Path, writes: u64) -> Findings {
         .memtable_capacity(MEMTABLE_BYTES)
         .durability(Durability::Buffered);
     let db = Lsm::open_with(dir, config).map_err(|error| describe(&error))?;
-    let before = process::resident_bytes();
+    let before = usage::resident_bytes();
     let bar = bar("overwrite", writes)?;
     let mut largest = 0;
     for number in 0..writes {
@@ -42,7 +42,7 @@ pub(super) fn run(dir: &Path, writes: u64) -> Findings {
         let (largest, max) = (mebibytes(largest), mebibytes(LOG_BYTES_MAX));
         return Err(format!("the log took {largest}, more than {max}"));
     }
-    let grown = process::peak_resident_bytes().zip(before);
+    let grown = usage::peak_resident_bytes().zip(before);
     let grown = grown.map(|(peak, before)| peak.saturating_sub(before));
     if let Some(grown) = grown.filter(|grown| *grown > GROWTH_BYTES_MAX) {
         let (grown, max) = (mebibytes(grown), mebibytes(GROWTH_BYTES_MAX));
