@@ -19,6 +19,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -29,8 +30,9 @@ use crate::frame::{FrameBuffer, FrameKey, KIND_END};
 use crate::position::Position;
 use crate::segment::{self, LogOptions, SEGMENT_HEADER_LEN, SegmentHeader};
 
-/// The first preallocation of a segment; each further one doubles what is there.
-const PREALLOCATION_BYTES_MIN: u64 = 1 << 20;
+/// The first preallocation of a segment is an eighth of its bound, within these; each further one
+/// doubles what is there. A small store shall not take the room ahead that its flushes need.
+const PREALLOCATION_BYTES_FIRST: RangeInclusive<u64> = 64 << 10..=1 << 20;
 
 /// Why the log is poisoned while an operation runs, and after it if it panicked (invariant 4).
 const INTERRUPTED: &str = "an operation on the log was interrupted by a panic";
@@ -127,7 +129,9 @@ fn preallocation_target(end: u64, allocated: u64, segment_bytes_max: u64) -> Opt
     if end <= allocated || end > segment_bytes_max {
         return None;
     }
-    let doubled = allocated.saturating_mul(2).max(PREALLOCATION_BYTES_MIN);
+    let (least, most) = PREALLOCATION_BYTES_FIRST.into_inner();
+    let first = (segment_bytes_max / 8).clamp(least, most);
+    let doubled = allocated.saturating_mul(2).max(first);
     Some(doubled.max(end).min(segment_bytes_max))
 }
 

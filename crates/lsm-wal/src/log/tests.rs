@@ -97,6 +97,10 @@ fn preallocation_doubles_within_its_bound() {
         None,
         "a group larger than a segment"
     );
+    let of_small = |end, allocated| preallocation_target(end, allocated, mib);
+    assert_eq!(of_small(100, 0), Some(mib / 8));
+    assert_eq!(of_small(mib / 8 + 1, mib / 8), Some(mib / 4));
+    assert_eq!(preallocation_target(100, 0, 10_000), Some(10_000));
 }
 
 #[test]
