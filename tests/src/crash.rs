@@ -15,7 +15,7 @@ pub mod campaign;
 pub mod cuts;
 pub mod faults;
 pub mod history;
-mod leftovers;
+pub(crate) mod leftovers;
 pub mod ordeals;
 mod play;
 pub mod scenarios;
@@ -59,6 +59,6 @@ impl Crash {
 }
 
 /// A seed for one step of a sweep: each step has another, and each sweep's steps are others.
-fn mixed(seed: u64, number: u64) -> u64 {
+pub(crate) fn mixed(seed: u64, number: u64) -> u64 {
     crate::random::Random::new(seed.rotate_left(32) ^ number).draw()
 }

@@ -22,6 +22,8 @@ pub mod life;
 pub mod machine;
 pub mod model;
 pub mod placement;
+#[cfg(unix)]
+pub mod processes;
 pub mod random;
 pub mod soak;
 pub mod usage;

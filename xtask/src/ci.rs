@@ -138,6 +138,11 @@ const STEPS: &[Step] = &[
         &["xtask crash --minutes 1"],
     ),
     cargo(
+        "processes",
+        "real processes that are killed, traced and filled up lose nothing",
+        &["xtask processes --rounds 20"],
+    ),
+    cargo(
         "load",
         "memory and the time to open stay bounded",
         &["xtask load --entries 1000000"],

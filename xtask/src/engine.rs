@@ -6,23 +6,50 @@
 
 #[cfg(not(feature = "engine"))]
 mod again;
+mod args;
 #[cfg(feature = "engine")]
 mod crash;
 #[cfg(feature = "engine")]
 mod extremes;
 #[cfg(feature = "engine")]
 mod load;
+#[cfg(all(feature = "engine", not(unix)))]
+mod no_processes;
+#[cfg(all(feature = "engine", unix))]
+mod processes;
 #[cfg(feature = "engine")]
 mod scratch;
 #[cfg(feature = "engine")]
 mod soak;
 
-#[cfg(not(feature = "engine"))]
-pub(crate) use again::{crash, extremes, load, soak, soak_child};
+pub(crate) use args::Command;
+#[cfg(all(feature = "engine", not(unix)))]
+use no_processes as processes;
+
+/// Runs a command, here or in a build that can.
+///
+/// # Errors
+///
+/// What the command found, or that it could not run.
 #[cfg(feature = "engine")]
-pub(crate) use {
-    crash::crash,
-    extremes::extremes,
-    load::load,
-    soak::{soak, soak_child},
-};
+pub(crate) fn run(command: &Command) -> Result<(), String> {
+    match command {
+        Command::Soak(args) => soak::soak(args),
+        Command::SoakChild => soak::soak_child(),
+        Command::Crash(args) => crash::crash(args),
+        Command::Extremes(args) => extremes::extremes(args),
+        Command::Processes(args) => processes::processes(args),
+        Command::ProcessesChild => processes::processes_child(),
+        Command::Load(args) => load::load(args),
+    }
+}
+
+/// Runs a command, here or in a build that can.
+///
+/// # Errors
+///
+/// If the build or the command failed; the reason has been printed by then.
+#[cfg(not(feature = "engine"))]
+pub(crate) fn run(_: &Command) -> Result<(), String> {
+    again::run()
+}

@@ -2,8 +2,8 @@
 //!
 //! `tidy` checks what the compiler does not, `ci` runs the whole gate, `conformance` compares with
 //! frozen bytes and with the predecessor, `model` explores the small concurrent parts, `mutants`
-//! breaks the rules of the engine one by one and sees whether a test fails; `soak`, `crash` and
-//! `load` run the engine for longer than a test may. Contributors and CI call this program; no crate
+//! breaks the rules of the engine one by one and sees whether a test fails; those of
+//! [`engine::Command`] run the engine for longer than a test may. Contributors and CI call this program; no crate
 //! depends on it, and it never changes a source file.
 
 #![forbid(unsafe_code)]
@@ -50,17 +50,8 @@ enum Command {
     Model(ModelArgs),
     /// Breaks one rule of the engine after another, and sees whether the tests find it
     Mutants(MutantsArgs),
-    /// A consumer's life with the store, with kills and restarts, checked against exact models (release build)
-    Soak(SoakArgs),
-    /// The process that the soak starts and kills
-    #[command(hide = true)]
-    SoakChild,
-    /// Crashes and faults at every operation of the file system, and hostile files, checked against what was promised (release build)
-    Crash(CrashArgs),
-    /// What lies at the limits: a gibibyte, ten thousand runs with few files, minutes of overload (release build)
-    Extremes(ExtremesArgs),
-    /// Loads random keys, then checks memory, the full iteration and the time to open (release build)
-    Load(LoadArgs),
+    #[command(flatten)]
+    Engine(engine::Command),
 }
 
 #[derive(Args)]
@@ -111,68 +102,6 @@ struct MutantsArgs {
     thorough: bool,
 }
 
-#[derive(Args)]
-struct SoakArgs {
-    /// How long, in minutes or parts of one; the last comparison comes on top
-    #[arg(long, default_value_t = 10.0)]
-    minutes: f64,
-    /// Seed of every random choice
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Where to put the database; must be absent or empty. A temporary folder by default
-    #[arg(long)]
-    dir: Option<std::path::PathBuf>,
-    /// What kind of consumer
-    #[arg(
-        long,
-        default_value = "mixed",
-        value_parser = ["mixed", "write", "scan", "delete", "big-values", "durable", "queue"]
-    )]
-    profile: String,
-    /// Where to put the report as JSON. Beside the database by default
-    #[arg(long)]
-    report: Option<std::path::PathBuf>,
-}
-
-#[derive(Args)]
-struct CrashArgs {
-    /// How long to go on
-    #[arg(long, default_value_t = 10)]
-    minutes: u64,
-    /// Seed of every random choice; the same one gives the same crashes
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// One case to run again, as a broken promise names it, instead of all
-    #[arg(long)]
-    case: Option<String>,
-}
-
-#[derive(Args)]
-struct ExtremesArgs {
-    /// Only these cases, instead of all
-    #[arg(long, value_name = "NAME")]
-    only: Vec<String>,
-    /// How long the overload goes on
-    #[arg(long, default_value_t = 10)]
-    minutes: u64,
-    /// Where to put the databases; must be absent or empty. A temporary folder by default
-    #[arg(long)]
-    dir: Option<std::path::PathBuf>,
-    /// What `many-runs` calls itself with, under its limit: the database is in `--dir` already
-    #[arg(long, hide = true)]
-    few_files: bool,
-}
-
-#[derive(Args)]
-struct LoadArgs {
-    /// Number of keys
-    #[arg(long, default_value_t = 10_000_000)]
-    entries: u64,
-    /// Where to put the database; must be absent or empty. A temporary folder by default
-    #[arg(long)]
-    dir: Option<std::path::PathBuf>,
-}
-
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Tidy => tidy::run(),
@@ -184,11 +113,7 @@ fn main() -> ExitCode {
         Command::Conformance(args) => conformance::run(&args),
         Command::Model(args) => model::run(&args),
         Command::Mutants(args) => mutants::run(&args),
-        Command::Soak(args) => engine::soak(&args),
-        Command::SoakChild => engine::soak_child(),
-        Command::Crash(args) => engine::crash(&args),
-        Command::Extremes(args) => engine::extremes(&args),
-        Command::Load(args) => engine::load(&args),
+        Command::Engine(command) => engine::run(&command),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,8 +3,10 @@
 //!
 //! Called by the sweeps for each disk that a crash left. Changes only that disk.
 
+use std::sync::Arc;
+
 use lsm_db::{Batch, Durability, Lsm, LsmConfig};
-use lsm_fs::{CrashImage, SimFs};
+use lsm_fs::{CrashImage, FileSystem, SimFs};
 
 use super::stage::{Captured, Stage, UsedIds};
 use super::{Crash, History, leftovers, mixed};
@@ -141,7 +143,8 @@ pub(super) fn shows(db: &Lsm, model: &Model) -> Result<(), String> {
 pub(super) fn at_rest(stage: &Stage, db: &Lsm, model: &Model) -> Result<(), String> {
     stage.machine.settle();
     shows(db, model)?;
-    leftovers::check(&stage.machine.disk, stage.machine.dir())
+    let disk: Arc<dyn FileSystem> = Arc::new(stage.machine.disk.clone());
+    leftovers::check(&disk, stage.machine.dir())
 }
 
 /// Overwrites, deletes and adds, durably; returns what the store must hold then.

@@ -9,27 +9,27 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
-use lsm_fs::{EntryKind, FileSystem, SimFs};
+use lsm_fs::{EntryKind, FileSystem};
 use lsm_version::{FileKind, Manifest, RunId, RunMeta, run_file_name, run_unnamed_file_name};
 
 /// Checks the levels' invariants, the runs' lengths, and that no file is left over.
 ///
 /// # Errors
 /// The first file or invariant that is not as it must be.
-pub(super) fn check(disk: &SimFs, dir: &Path) -> Result<(), String> {
+pub(crate) fn check(disk: &Arc<dyn FileSystem>, dir: &Path) -> Result<(), String> {
     let keys_of = &mut |run: &lsm_version::UnresolvedRun| -> Result<_, Infallible> {
         // Only the order of levels would need them, and no script goes there.
         let _ = run;
         Ok(Default::default())
     };
-    let manifest = Manifest::load(Arc::new(disk.clone()), dir, keys_of)
+    let manifest = Manifest::load(Arc::clone(disk), dir, keys_of)
         .map_err(|error| format!("the manifest: {error}"))?;
     let state = manifest.state();
     let violated = |error| format!("levels: {error}");
     state.version.check().map_err(violated)?;
     let named: BTreeSet<u64> = state.version.runs().map(|(_, run)| run.id).collect();
     for (_, run) in state.version.runs() {
-        check_run(disk, dir, run)?;
+        check_run(&**disk, dir, run)?;
     }
 
     let mut lost = state.set_aside.as_ref().clone();
@@ -70,7 +70,7 @@ fn is_aside(id: RunId, name: &OsStr) -> bool {
     name == run_file_name(id).as_str() || names.any(|aside| name == aside.as_str())
 }
 
-fn check_run(disk: &SimFs, dir: &Path, run: &RunMeta) -> Result<(), String> {
+fn check_run(disk: &dyn FileSystem, dir: &Path, run: &RunMeta) -> Result<(), String> {
     let path = dir.join(run_file_name(run.id));
     match disk.file_len(&path) {
         Ok(len) if len == run.file_len => Ok(()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use lsm_tests::crash::campaign::{self, Options, Report};
 
-use crate::CrashArgs;
+use super::args::CrashArgs;
 
 /// Runs sweeps and random scripts for the time given, then prints what was checked; or runs the
 /// case given.

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use lsm_tests::usage;
 
+use super::args::ExtremesArgs;
 use super::scratch::Scratch;
-use crate::ExtremesArgs;
 
 mod deletes;
 mod gigabyte;

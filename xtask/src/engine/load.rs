@@ -11,8 +11,8 @@ use lsm_db::{Durability, Lsm, LsmConfig};
 use lsm_tests::describe;
 use lsm_tests::random::Random;
 
+use super::args::LoadArgs;
 use super::scratch::Scratch;
-use crate::LoadArgs;
 use lsm_tests::usage as process;
 
 const SEED: u64 = 1;

@@ -10,8 +10,8 @@ use lsm_tests::soak::{
     ChildProgram, Figures, Latency, Options, Profile, Progress, Report, Tally, Timed, run, serve,
 };
 
+use super::args::SoakArgs;
 use super::scratch::Scratch;
-use crate::SoakArgs;
 
 /// Between two lines of progress where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
