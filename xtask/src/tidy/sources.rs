@@ -21,6 +21,8 @@ const LEFT_OVER_MACROS: [&str; 3] = [
     concat!("unimplemented", "!("),
     concat!("dbg", "!("),
 ];
+/// What begins a line where two versions of a file were never made one.
+const CONFLICT_MARKS: [&str; 2] = [concat!("<<<<", "<<< "), concat!(">>>>", ">>> ")];
 /// Folders of one machine, which mean nothing to whoever clones the repository.
 const MACHINE_PATHS: [&str; 3] = [
     concat!("/", "work"),
@@ -100,6 +102,10 @@ fn check_words(file: &SourceFile) -> Vec<Violation> {
         LEFT_OVER_MACROS
             .into_iter()
             .filter(|call| line.contains(call))
+            .for_each(&mut report);
+        CONFLICT_MARKS
+            .into_iter()
+            .filter(|mark| line.starts_with(mark))
             .for_each(&mut report);
         MACHINE_PATHS
             .into_iter()

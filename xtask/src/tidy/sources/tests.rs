@@ -41,6 +41,13 @@ fn left_overs_are_found_as_whole_words() {
 }
 
 #[test]
+fn what_a_merge_left_unmade_is_found() {
+    let [ours, theirs] = CONFLICT_MARKS;
+    let text = format!("a\n{ours}HEAD\nb\n{theirs}else\nx {ours}y\n");
+    assert_eq!(lines(&check_words(&file("a.md", &text))), [2, 4]);
+}
+
+#[test]
 fn paths_of_one_machine_are_found_but_not_their_namesakes() {
     let [work, root, shared] = MACHINE_PATHS;
     for line in [
