@@ -102,16 +102,15 @@ impl DirNode {
         &self.pending
     }
 
+    /// Every inode that a crash now could find under one of the names.
+    pub(super) fn named(&self) -> impl Iterator<Item = InodeId> {
+        let names = self.live.values().chain(self.durable.values()).copied();
+        names.chain(self.pending.iter().map(|change| change.edit.inode()))
+    }
+
     /// Whether a crash now could find `inode` under one of the names.
     pub(super) fn may_name(&self, inode: InodeId) -> bool {
-        self.live
-            .values()
-            .chain(self.durable.values())
-            .any(|&named| named == inode)
-            || self
-                .pending
-                .iter()
-                .any(|change| change.edit.inode() == inode)
+        self.named().any(|named| named == inode)
     }
 
     pub(super) fn change(&mut self, sequence: u64, edit: DirEdit) {

@@ -326,8 +326,7 @@ impl Disk {
         if let Ok(file) = self.file_mut(inode) {
             file.handles -= 1;
             if file.links == 0 && file.handles == 0 {
-                self.orphans.insert(inode);
-                self.drop_unreachable();
+                self.drop_unless_named(inode);
             }
         }
     }
@@ -341,20 +340,35 @@ impl Disk {
         Ok(())
     }
 
+    fn dirs(&self) -> impl Iterator<Item = &DirNode> {
+        self.inodes.values().filter_map(|inode| match inode {
+            Inode::Dir(dir) => Some(dir),
+            Inode::File(_) => None,
+        })
+    }
+
+    /// Forgets this file unless a crash could bring a name of it back.
+    fn drop_unless_named(&mut self, inode: InodeId) {
+        if self.dirs().any(|dir| dir.may_name(inode)) {
+            self.orphans.insert(inode);
+        } else {
+            self.orphans.remove(&inode);
+            self.inodes.remove(&inode);
+        }
+    }
+
     /// Forgets orphans that no crash could bring back.
     fn drop_unreachable(&mut self) {
-        let mut orphans = std::mem::take(&mut self.orphans);
-        orphans.retain(|&orphan| {
-            let reachable = self.inodes.values().any(|inode| match inode {
-                Inode::Dir(dir) => dir.may_name(orphan),
-                Inode::File(_) => false,
-            });
-            if !reachable {
-                self.inodes.remove(&orphan);
-            }
-            reachable
-        });
-        self.orphans = orphans;
+        if self.orphans.is_empty() {
+            return;
+        }
+        // One pass over all names, however many orphans there are.
+        let named: BTreeSet<InodeId> = self.dirs().flat_map(DirNode::named).collect();
+        let gone: Vec<InodeId> = self.orphans.difference(&named).copied().collect();
+        for inode in gone {
+            self.orphans.remove(&inode);
+            self.inodes.remove(&inode);
+        }
     }
 
     // Bytes ------------------------------------------------------------------------------------
