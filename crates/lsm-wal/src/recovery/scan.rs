@@ -57,10 +57,11 @@ pub(super) fn scan<E>(
         for member in chain {
             state.believe(member.header.durable);
         }
-        check_claim(options, bounds, chain, &state)?;
         // A discarded member cannot hold the mark that ends the log.
         state.clean &= stop.member + 1 == chain.len();
     }
+    // Also without any segment: the next one would name that place as its predecessor's end.
+    check_claim(options, bounds, chain, &state)?;
     Ok(state.finish())
 }
 

@@ -86,3 +86,26 @@ fn a_claim_where_a_record_starts_or_ends_is_continued_from_again_and_again() {
         assert_eq!(read(&sim, &UNKNOWN).unwrap().1, [1, 2, 3], "{offset}");
     }
 }
+
+/// The end that a caller recorded was believed unseen if its segment is retired and no other is
+/// there: the next segment then named it as its predecessor's end, and could not be opened again.
+/// Found by fuzzing the recovery.
+#[test]
+fn a_recorded_end_where_no_record_ends_is_damage_also_if_no_segment_is_there() {
+    for offset in [0, 79, 10_794, u64::MAX] {
+        let bounds = LogBounds {
+            retired_below: 4,
+            end: Some(Position::new(3, offset)),
+            ..UNKNOWN
+        };
+        let error = error_of(&SimFs::new(), &bounds).to_string();
+        assert!(error.ends_with("no record starts or ends"), "{error}");
+    }
+    let bounds = LogBounds {
+        retired_below: 4,
+        end: Some(Position::new(3, 240)),
+        ..UNKNOWN
+    };
+    let (recovered, _) = read(&SimFs::new(), &bounds).unwrap();
+    assert_eq!(recovered.end, bounds.end);
+}
