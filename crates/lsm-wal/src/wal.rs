@@ -18,6 +18,7 @@ mod tests;
 
 use std::convert::Infallible;
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -354,6 +355,16 @@ impl State {
     }
 
     fn write_group(&mut self, requests: &[Request]) -> Vec<Result<Position, Error>> {
+        // Only a log that somebody else wrote comes near the end of the seqnos.
+        if u64::MAX - self.last_seqno < requests.len() as u64 {
+            let options = self.log.options();
+            let rejected = Error::WriteFailed {
+                operation: "append to the log in",
+                path: options.dir.clone(),
+                source: io::Error::other("no seqnos are left"),
+            };
+            return requests.iter().map(|_| Err(rejected.clone())).collect();
+        }
         let bytes: usize = requests
             .iter()
             .map(|request| request.payload.len() + FRAME_HEADER_LEN + 8)

@@ -338,3 +338,32 @@ fn foreign_files_are_left_alone() {
         );
     }
 }
+
+/// The number after the largest wrapped to 0 (and panicked in debug builds): the append was
+/// acknowledged, and the log could not be opened again. Found by fuzzing the recovery.
+#[test]
+fn a_log_whose_seqnos_are_used_up_refuses_appends_and_opens_again() {
+    let sim = SimFs::new();
+    sim.create_dir(Path::new("/log")).unwrap();
+    let log_options = LogOptions {
+        fs: Arc::new(sim.clone()),
+        dir: "/log".into(),
+        database_id: [3; 16],
+        segment_bytes_max: 4_096,
+    };
+    let mut log = Log::new(log_options, None);
+    let mut group = FrameBuffer::new();
+    group.push(KIND_DATA, 0, u64::MAX, |payload| payload.extend(b"last"));
+    log.append(&mut group, &mut || Ok(1)).unwrap();
+    log.close().unwrap();
+    for _ in 0..2 {
+        let (wal, found) = open(sim.clone()).unwrap();
+        assert_eq!(found, [b"last"]);
+        match wal.append(b"more", Durability::Sync) {
+            Err(Error::WriteFailed { source, .. }) => {
+                assert_eq!(source.to_string(), "no seqnos are left");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
