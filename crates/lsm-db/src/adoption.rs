@@ -27,7 +27,7 @@ use lsm_format::verify;
 use lsm_fs::FileSystem;
 use lsm_version::{
     Ceilings, Identity, LEGACY_LOG_FILE_NAME, LegacyManifest, MANIFEST_FILE_NAME, Manifest,
-    RunMeta, VersionEdit, run_file_name,
+    ManifestState, RUN_ID_MAX, RunMeta, VersionEdit, run_file_name,
 };
 
 use crate::legacy_log::{LegacyLog, LegacyWrites, Unexplained, open_run};
@@ -41,6 +41,9 @@ pub(crate) const LEGACY_LOG_SEQNO: u64 = 1;
 /// A text manifest of this length names more runs than anybody has.
 const TEXT_MANIFEST_BYTES_MAX: u64 = 64 << 20;
 
+/// Run ids that are left for what we write, at least.
+const RUN_IDS_MIN: u64 = 1 << 20;
+
 /// What is still about of `lsm-db` 1.x.
 #[derive(Debug, Default)]
 pub(crate) struct Legacy {
@@ -48,6 +51,8 @@ pub(crate) struct Legacy {
     pub(crate) writes: LegacyWrites,
     /// Whether its log is to be replayed: until then nothing is written.
     pub(crate) is_replayed: bool,
+    /// How long its log was when it was read.
+    pub(crate) log_len: u64,
     /// Whether all of its log is in a run, or the file is empty: to be unlinked.
     pub(crate) log_is_spent: bool,
     /// Files that our manifest is going to rely on, if it has not taken the place of its own yet.
@@ -65,7 +70,7 @@ impl Legacy {
         let state = manifest.state();
         let mut legacy = Self {
             is_replayed: state.replays_legacy_log(),
-            log_is_spent: state.has_spent_legacy_log(),
+            log_is_spent: is_spent(state, file_system, listing.legacy_log.as_deref())?,
             ..Self::default()
         };
         if let Some(end) = state.legacy_log_end.filter(|_| legacy.is_replayed) {
@@ -82,16 +87,33 @@ impl Legacy {
             if found.end < end || found.writes.is_empty() {
                 return Err(Error::Corruption {
                     reason: "the log of lsm-db 1.x has lost what it held",
-                    detail: None,
+                    detail: Some(format!("it was good up to {end} when it was taken over").into()),
                     file: Some(log.clone()),
                     offset: Some(found.end),
                     block: None,
                 });
             }
             legacy.writes = found.writes;
+            legacy.log_len = found.len;
         }
         Ok(legacy)
     }
+}
+
+/// Whether the log is one whose writes are in a run. One that is shorter than it was, or has bytes
+/// where it had none, is another file that somebody put there.
+fn is_spent(
+    state: &ManifestState,
+    file_system: &dyn FileSystem,
+    log: Option<&Path>,
+) -> Result<bool> {
+    let (true, Some(end), Some(log)) = (state.has_spent_legacy_log(), state.legacy_log_end, log)
+    else {
+        return Ok(false);
+    };
+    let len = file_system.file_len(log);
+    let len = len.map_err(|source| Error::io("look at", log, source))?;
+    Ok(len >= end && (end > 0 || len == 0))
 }
 
 /// Takes over a directory that has a text manifest, or a log of 1.x and no manifest.
@@ -115,8 +137,8 @@ pub(crate) fn adopt(
     }
     let newest_first = named.as_ref().map_or(&[][..], |named| &named.runs);
     let unnamed = runs_without(newest_first, listing);
-    let (log, set_aside) = read_log(&**file_system, listing.legacy_log.as_deref(), &unnamed)?;
-    refuse_unnamed(directory, named.as_ref(), &set_aside)?;
+    let (log, unnamed) = read_log(&**file_system, listing.legacy_log.as_deref(), &unnamed)?;
+    refuse_unnamed(directory, named.as_ref(), &unnamed)?;
     let mut relied_on: Vec<PathBuf> = listing.legacy_log.iter().cloned().collect();
     let mut oldest_first = Vec::new();
     for id in newest_first.iter().rev() {
@@ -127,21 +149,28 @@ pub(crate) fn adopt(
     let legacy = Legacy {
         is_replayed: !log.writes.is_empty(),
         // Bytes that say nothing may be somebody else's, or all that is left of something.
-        log_is_spent: log.is_empty_file,
+        log_is_spent: listing.legacy_log.is_some() && log.len == 0,
+        log_len: log.len,
         writes: log.writes,
         relied_on: Some(relied_on),
     };
     let unused_run_id = named.map_or(1, |named| named.next_run_id);
+    let unused_run_id = unused_run_id.max(listing.unused_run_id).max(1);
+    if unused_run_id > RUN_ID_MAX - RUN_IDS_MIN {
+        // What is taken over could not even be flushed, and 1.x would not have it any more.
+        let reason = "a run id at the end of the run ids, in a name or in the manifest";
+        return Err(Error::corrupt_file(reason, directory));
+    }
     let first = VersionEdit {
         added: place_by_age(oldest_first, options),
         flushed_seqno: legacy.log_is_spent.then_some(LEGACY_LOG_SEQNO),
         ceilings: Some(Ceilings {
-            run_id: unused_run_id.max(listing.unused_run_id).max(1),
+            run_id: unused_run_id,
             seqno: LEGACY_LOG_SEQNO + 1,
             ..Ceilings::default()
         }),
         legacy_log_end: (legacy.is_replayed || legacy.log_is_spent).then_some(log.end),
-        set_aside,
+        unnamed,
         ..VersionEdit::default()
     };
     let manifest = Manifest::adopt(Arc::clone(file_system), directory, identity, &first)?;
@@ -189,12 +218,8 @@ fn read_log(
 ///
 /// 1.x removes what its manifest does not name: an unfinished job leaves it. But a text manifest
 /// has no checksum, and one that lost its last lines looks the same, so they are kept.
-fn refuse_unnamed(
-    directory: &Path,
-    named: Option<&LegacyManifest>,
-    set_aside: &[u64],
-) -> Result<()> {
-    match (set_aside.first(), named) {
+fn refuse_unnamed(directory: &Path, named: Option<&LegacyManifest>, unnamed: &[u64]) -> Result<()> {
+    match (unnamed.first(), named) {
         (Some(id), None) => Err(Error::corrupt_file(
             "runs without a manifest",
             &directory.join(run_file_name(*id)),

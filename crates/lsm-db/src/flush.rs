@@ -161,6 +161,7 @@ impl Engine {
 
     /// The edit, then the view, then the log.
     fn install_flush(&self, logged: &Arc<LoggedMemtable>, run: &Arc<RunMeta>) -> Result<()> {
+        self.check_legacy_log(logged)?;
         let segments = logged.retired_segments();
         let mut manifest = locked(&self.manifest);
         let log = segments.last().map(|last| {
@@ -193,13 +194,28 @@ impl Engine {
         }
         self.note_debt();
         let segments = segments.iter().map(|id| segment_file_name(*id));
-        let legacy_log = logged
-            .is_legacy_log()
-            .then(|| LEGACY_LOG_FILE_NAME.to_owned());
+        let legacy_log = logged.legacy_log_len();
+        let legacy_log = legacy_log.map(|_| LEGACY_LOG_FILE_NAME.to_owned());
         let retired = segments.chain(legacy_log);
         self.reaper
             .post(retired.map(|name| self.directory.join(name)).collect());
         Ok(())
+    }
+
+    /// A log of `lsm-db` 1.x that has grown since it was read holds what nobody has seen: it stays.
+    fn check_legacy_log(&self, logged: &LoggedMemtable) -> Result<()> {
+        let Some(len) = logged.legacy_log_len() else {
+            return Ok(());
+        };
+        let path = self.directory.join(LEGACY_LOG_FILE_NAME);
+        match self.file_system.file_len(&path) {
+            Ok(now) if now > len => {
+                let reason = "the log of lsm-db 1.x grows: a process of 1.x has it open";
+                Err(Error::corrupt_file(reason, &path))
+            }
+            Ok(_) => Ok(()),
+            Err(source) => Err(Error::io("look at", &path, source)),
+        }
     }
 
     /// Makes names durable. A failure is final: it may have taken the names of others with it,

@@ -24,8 +24,8 @@ pub(crate) struct LegacyLog {
     pub(crate) writes: LegacyWrites,
     /// Where its good part ends, in bytes.
     pub(crate) end: u64,
-    /// Whether the file has no bytes at all, torn ones either.
-    pub(crate) is_empty_file: bool,
+    /// How long the file was, torn part included.
+    pub(crate) len: u64,
 }
 
 impl LegacyLog {
@@ -60,7 +60,7 @@ impl LegacyLog {
         Ok(Self {
             writes,
             end: end.map_err(Error::from)?,
-            is_empty_file: len == 0,
+            len,
         })
     }
 }

@@ -250,7 +250,7 @@ fn build(
         closing: AtomicBool::new(false),
     });
     let mut replay = Replay::new(flushed, ceiling, capacity_bytes, &run_context);
-    replay.take_legacy(legacy.writes);
+    replay.take_legacy(legacy.writes, legacy.log_len);
     let log = lsm_wal::recover(&log_options, &state.log, &mut |record| replay.take(&record))?;
     if legacy.is_replayed && !log.chain.is_empty() {
         return Err(Error::corrupt_file(
@@ -267,12 +267,12 @@ fn build(
         .into_iter()
         .filter(|(id, _)| known(*id))
         .partition(|(id, _)| named.contains(id));
-    let unnamed = listing
+    let of_no_level = listing
         .runs
         .into_iter()
         .filter(|(id, _)| !named.contains(id));
-    let (set_aside, left): (Vec<_>, Vec<_>) =
-        unnamed.partition(|(id, _)| state.set_aside.contains(id));
+    let (unnamed, left): (Vec<_>, Vec<_>) =
+        of_no_level.partition(|(id, _)| state.unnamed.contains(id));
     let leftovers = left.into_iter().chain(alone);
     let leftovers: Vec<PathBuf> = leftovers.map(|(_, path)| path).collect();
     let spent = legacy.log_is_spent;
@@ -287,7 +287,7 @@ fn build(
     let is_owed = !believed
         || !leftovers.is_empty()
         || !files_of_1x.is_empty()
-        || !set_aside.is_empty()
+        || !unnamed.is_empty()
         || !listing.temporaries.is_empty()
         || !log.obsolete.is_empty();
 
@@ -310,7 +310,7 @@ fn build(
         rewritten: None,
         relied_on: legacy.relied_on,
         files_of_1x,
-        set_aside,
+        unnamed,
     });
     Ok(Engine::new(Parts {
         directory,
@@ -326,6 +326,7 @@ fn build(
             log_end,
             replayed_ordinal,
             legacy.is_replayed,
+            state.unnamed.len(),
             owed,
         ),
         view: ReadView {

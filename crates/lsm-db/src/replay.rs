@@ -46,13 +46,13 @@ impl Replay {
         }
     }
 
-    /// Takes what the log of `lsm-db` 1.x says, which is older than any record.
-    pub(crate) fn take_legacy(&mut self, writes: LegacyWrites) {
+    /// Takes what the log of `lsm-db` 1.x says, which is so long, and older than any record.
+    pub(crate) fn take_legacy(&mut self, writes: LegacyWrites, log_len: u64) {
         if writes.is_empty() {
             return;
         }
         let filter = MemtableFilter::new(&self.context.filters, self.capacity_bytes);
-        let logged = LoggedMemtable::new(1, filter, &self.context.reaper).of_legacy_log();
+        let logged = LoggedMemtable::new(1, filter, &self.context.reaper).of_legacy_log(log_len);
         for (key, value) in writes {
             logged.insert(LEGACY_LOG_SEQNO, key, value);
         }

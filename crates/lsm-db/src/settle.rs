@@ -19,7 +19,7 @@ use crate::sync::locked;
 use crate::view::LoggedMemtable;
 use crate::{Error, Result};
 
-/// How many names are tried for a run of `lsm-db` 1.x that is set aside.
+/// How many names are tried for an unnamed run of `lsm-db` 1.x.
 const UNNAMED_NAMES_MAX: u32 = 100;
 
 /// What an open still owes the disk, and where the log goes on once it is paid.
@@ -34,6 +34,8 @@ pub(crate) struct Unsettled {
     pub(crate) replayed_ordinal: u64,
     /// Whether what was replayed is a log of `lsm-db` 1.x.
     pub(crate) replays_legacy_log: bool,
+    /// How many runs of `lsm-db` 1.x came that nothing named.
+    pub(crate) unnamed_runs: usize,
 }
 
 #[derive(Debug)]
@@ -49,8 +51,8 @@ pub(crate) struct Owed {
     pub(crate) relied_on: Option<Vec<PathBuf>>,
     /// Files that `lsm-db` 1.x may still want until our manifest is in place.
     pub(crate) files_of_1x: Vec<PathBuf>,
-    /// Runs that the manifest says are set aside, under their old names still.
-    pub(crate) set_aside: Vec<(u64, PathBuf)>,
+    /// Runs of `lsm-db` 1.x that nothing named, under their old names still.
+    pub(crate) unnamed: Vec<(u64, PathBuf)>,
 }
 
 impl Unsettled {
@@ -60,6 +62,7 @@ impl Unsettled {
         log_end: Option<Position>,
         replayed_ordinal: u64,
         replays_legacy_log: bool,
+        unnamed_runs: usize,
         owed: Option<Owed>,
     ) -> Self {
         let known_end = OnceLock::new();
@@ -74,6 +77,7 @@ impl Unsettled {
             latest: Mutex::new(None),
             replayed_ordinal,
             replays_legacy_log,
+            unnamed_runs,
         }
     }
 
@@ -143,9 +147,9 @@ impl Engine {
                 let _ = self.file_system.remove_file(&path);
             }
         }
-        for (id, path) in owed.set_aside.drain(..) {
+        for (id, path) in owed.unnamed.drain(..) {
             if self.health.may_unlink() {
-                self.rename_aside(id, &path);
+                self.rename_unnamed(id, &path);
             }
         }
         let mut unlinked = std::mem::take(&mut owed.leftovers);
@@ -221,9 +225,9 @@ impl Engine {
         self.sync_directory()
     }
 
-    /// Gives a run that is set aside a name that says so. The manifest keeps it from being taken for
+    /// Gives an unnamed run a name that says so. The manifest keeps it from being taken for
     /// a leftover under its old one too, so whatever fails here is left to the next open.
-    fn rename_aside(&self, id: RunId, run: &Path) {
+    fn rename_unnamed(&self, id: RunId, run: &Path) {
         for number in 0..UNNAMED_NAMES_MAX {
             let aside = self.directory.join(run_unnamed_file_name(id, number));
             match self.file_system.kind(&aside) {

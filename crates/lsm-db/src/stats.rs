@@ -111,6 +111,10 @@ pub struct Stats {
     pub files_unlinked: u64,
     /// Runs found damaged by a compaction, which works around them.
     pub runs_set_aside: usize,
+    /// Run files of `lsm-db` 1.x that were there at the takeover and that its manifest did not name:
+    /// kept under another name and never read. As a rule an unfinished compaction left them; a
+    /// manifest that lost its last lines looks the same.
+    pub runs_unnamed: usize,
     /// Times that background work failed.
     pub background_failures: u64,
     /// What is wrong now: why writing has stopped, or what background work failed with and is
@@ -196,6 +200,7 @@ impl Engine {
             pinned_run_bytes: held.run_bytes,
             files_unlinked: self.reaper.unlinked_count(),
             runs_set_aside: self.set_aside.len(),
+            runs_unnamed: self.unsettled.unnamed_runs,
             background_failures: self.flushes.attempts.failure_count()
                 + self.compactions.failure_count(),
             background_error: self.background_error(),
@@ -253,6 +258,13 @@ impl fmt::Display for Stats {
                 self.read_views_held,
                 mib(self.pinned_memtable_bytes),
                 mib(self.pinned_run_bytes),
+            )?;
+        }
+        if self.runs_unnamed > 0 {
+            let runs = self.runs_unnamed;
+            write!(
+                f,
+                "\nunnamed {runs} runs of lsm-db 1.x that its manifest lacked"
             )?;
         }
         if let Some(error) = &self.background_error {

@@ -34,7 +34,7 @@ pub(crate) struct LoggedMemtable {
     pub(crate) ordinal: u64,
     segments: Mutex<Vec<u64>>,
     keeps_log: bool,
-    is_legacy_log: bool,
+    legacy_log_len: Option<u64>,
     slack_bytes: AtomicU64,
     last_seqno: AtomicU64,
     reaper: Reaper,
@@ -48,7 +48,7 @@ impl LoggedMemtable {
             ordinal,
             segments: Mutex::new(Vec::new()),
             keeps_log: false,
-            is_legacy_log: false,
+            legacy_log_len: None,
             slack_bytes: AtomicU64::new(0),
             last_seqno: AtomicU64::new(0),
             reaper: reaper.clone(),
@@ -61,14 +61,16 @@ impl LoggedMemtable {
         self
     }
 
-    /// A memtable that holds all that a log of `lsm-db` 1.x says: its flush retires that log.
-    pub(crate) fn of_legacy_log(mut self) -> Self {
-        self.is_legacy_log = true;
+    /// A memtable that holds all that a log of `lsm-db` 1.x says, which is so long: its flush
+    /// retires that log.
+    pub(crate) fn of_legacy_log(mut self, len: u64) -> Self {
+        self.legacy_log_len = Some(len);
         self
     }
 
-    pub(crate) fn is_legacy_log(&self) -> bool {
-        self.is_legacy_log
+    /// The length of the log of `lsm-db` 1.x that it holds, if it does.
+    pub(crate) fn legacy_log_len(&self) -> Option<u64> {
+        self.legacy_log_len
     }
 
     /// Inserts one operation of a batch, or its only one.

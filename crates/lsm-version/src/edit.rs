@@ -31,8 +31,8 @@ pub struct VersionEdit {
     /// changed.
     pub legacy_log_end: Option<u64>,
     /// Run files that `lsm-db` 1.x left and named nowhere, see
-    /// [`ManifestState::set_aside`](crate::ManifestState::set_aside): these more.
-    pub set_aside: Vec<RunId>,
+    /// [`ManifestState::unnamed`](crate::ManifestState::unnamed): these more.
+    pub unnamed: Vec<RunId>,
     /// Whether this is the mark of a clean close: all before it is claimed to be durable, and
     /// nothing comes after it from this handle. Such an edit changes no runs.
     pub clean: bool,

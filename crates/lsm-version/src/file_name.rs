@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_of_ours_is_recognised_and_what_is_set_aside_is_none() {
+    fn every_name_of_ours_is_recognised_and_what_is_unnamed_is_none() {
         for (name, kind) in [
             (run_file_name(0), FileKind::Run(0)),
             (run_file_name(RUN_ID_MAX), FileKind::Run(RUN_ID_MAX)),

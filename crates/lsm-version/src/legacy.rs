@@ -44,7 +44,8 @@ impl LegacyManifest {
     /// Parses the whole file.
     ///
     /// # Errors
-    /// A [`LegacyManifestError`] for anything that `lsm-db` 1.x does not write: another first line,
+    /// A [`LegacyManifestError`] for anything that `lsm-db` 1.x does not write: another first line, a
+    /// last one that does not end,
     /// a next id that is missing, past ten digits or not above every run, a name that is not
     /// `run-<10 digits>.sst`, a run that is listed twice.
     ///
@@ -58,6 +59,10 @@ impl LegacyManifest {
     pub fn parse(bytes: &[u8]) -> Result<Self, LegacyManifestError> {
         let fail = |line, reason| LegacyManifestError { line, reason };
         let text = std::str::from_utf8(bytes).map_err(|_| fail(1, "is not text"))?;
+        if !text.ends_with('\n') {
+            // Each line that 1.x writes ends, so something is missing, if only that.
+            return Err(fail(text.lines().count(), "is cut short"));
+        }
         let mut lines = (1..).zip(text.lines());
         match lines.next() {
             Some((_, FIRST_LINE)) => {}

@@ -8,7 +8,7 @@
 //! 2. Every id in use is below its ceiling: run ids of the version, the segments that the log
 //!    bounds name, the flushed seqno.
 //! 3. A floor segment is not retired.
-//! 4. A run that is set aside is at no level, and stays set aside. Where the log of `lsm-db` 1.x
+//! 4. An unnamed run is at no level, and stays unnamed. Where the log of `lsm-db` 1.x
 //!    ended, if one came, never changes.
 
 use std::collections::BTreeSet;
@@ -38,7 +38,7 @@ pub struct ManifestState {
     /// Run files of `lsm-db` 1.x that came with this database and that nothing named: the only ones
     /// below the run id ceiling that are not leftovers, though they are at no level. Nothing vouches
     /// for the manifest that did not name them, so they are never removed.
-    pub set_aside: Arc<BTreeSet<RunId>>,
+    pub unnamed: Arc<BTreeSet<RunId>>,
     /// Whether the last edit was the mark of a clean close.
     pub(crate) clean: bool,
 }
@@ -67,7 +67,7 @@ impl ManifestState {
     /// # Errors
     /// What [`Version::apply`] refuses; a flushed seqno, retired segment or (unless the edit is
     /// clean) ceiling that would shrink; an id in use that is not below its ceiling; another end of
-    /// the log of 1.x; a run that is set aside twice, or is at a level too; a clean edit that
+    /// the log of 1.x; a run that is unnamed twice, or is at a level too; a clean edit that
     /// changes runs. The edit must be made anew.
     ///
     /// ```
@@ -88,7 +88,7 @@ impl ManifestState {
         for (_, run) in &edit.added {
             next.check_run_id(run.id)?;
         }
-        if !edit.set_aside.is_empty() || edit.clean && edit.ceilings.is_some() {
+        if !edit.unnamed.is_empty() || edit.clean && edit.ceilings.is_some() {
             // Only a clean edit can lower the ceiling below runs that were there before.
             for (_, run) in next.version.runs() {
                 next.check_run_id(run.id)?;
@@ -100,7 +100,7 @@ impl ManifestState {
     /// Everything but the runs.
     pub(crate) fn apply_scalars(&mut self, edit: &VersionEdit) -> Result<(), EditError> {
         let runs_stay = edit.added.is_empty() && edit.removed.is_empty();
-        if edit.clean && !(runs_stay && edit.set_aside.is_empty()) {
+        if edit.clean && !(runs_stay && edit.unnamed.is_empty()) {
             // The mark may be taken for a torn tail if it rots; losing it must not lose a run.
             let reason = "the mark of a clean close must not change runs";
             return Err(EditError::Contradiction { reason });
@@ -129,9 +129,9 @@ impl ManifestState {
             let reason = "the end of the log of lsm-db 1.x must not change";
             return Err(EditError::Contradiction { reason });
         }
-        for run in &edit.set_aside {
-            if !Arc::make_mut(&mut self.set_aside).insert(*run) {
-                let reason = "a run is set aside twice";
+        for run in &edit.unnamed {
+            if !Arc::make_mut(&mut self.unnamed).insert(*run) {
+                let reason = "a run is unnamed twice";
                 return Err(EditError::Contradiction { reason });
             }
         }
@@ -151,8 +151,8 @@ impl ManifestState {
         not_exhausted("segment ids", segment_id, u64::MAX - 1)?;
         not_exhausted("seqnos", seqno, u64::MAX - 1)?;
         reserved("flushed seqno", self.flushed_seqno, seqno)?;
-        if let Some(run) = self.set_aside.last() {
-            reserved("set aside run", *run, run_id)?;
+        if let Some(run) = self.unnamed.last() {
+            reserved("unnamed run", *run, run_id)?;
         }
         if let Some(floor) = self.log.floor {
             reserved("floor segment", floor, segment_id)?;
@@ -171,8 +171,8 @@ impl ManifestState {
     }
 
     pub(crate) fn check_run_id(&self, run: RunId) -> Result<(), EditError> {
-        if self.set_aside.contains(&run) {
-            let reason = "a run that is set aside is at a level";
+        if self.unnamed.contains(&run) {
+            let reason = "an unnamed run is at a level";
             return Err(EditError::Contradiction { reason });
         }
         reserved("run id", run, self.ceilings.run_id)

@@ -1,5 +1,5 @@
 //! What the directory of a store that is at rest must hold, and may: what its manifest names or says
-//! to be set aside, and nothing else.
+//! to be unnamed, and nothing else.
 //!
 //! Reads the manifest and the directory itself, not what the store says of them.
 
@@ -32,12 +32,9 @@ pub(crate) fn check(disk: &Arc<dyn FileSystem>, dir: &Path) -> Result<(), String
         check_run(&**disk, dir, run)?;
     }
 
-    let mut lost = state.set_aside.as_ref().clone();
+    let mut lost = state.unnamed.as_ref().clone();
     for entry in disk.list(dir).map_err(|error| error.to_string())? {
-        let aside = state
-            .set_aside
-            .iter()
-            .find(|id| is_aside(**id, &entry.name));
+        let aside = state.unnamed.iter().find(|id| is_aside(**id, &entry.name));
         if let Some(id) = aside {
             lost.remove(id);
             continue;
@@ -58,12 +55,12 @@ pub(crate) fn check(disk: &Arc<dyn FileSystem>, dir: &Path) -> Result<(), String
         }
     }
     match lost.first() {
-        Some(id) => Err(format!("run {id}, which was set aside, is gone")),
+        Some(id) => Err(format!("run {id}, which nobody named, is gone")),
         None => Ok(()),
     }
 }
 
-/// Whether a run that was set aside has this name: its own, or one that says so. A power cut may have
+/// Whether a run that nobody named has this name: its own, or one that says so. A power cut may have
 /// brought back its own after it was renamed.
 fn is_aside(id: RunId, name: &OsStr) -> bool {
     let mut names = (0..3).map(|number| run_unnamed_file_name(id, number));

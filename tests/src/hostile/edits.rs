@@ -18,8 +18,8 @@ pub struct Edit {
     pub ceilings: Option<[u64; 3]>,
     /// Where a log of 1.x ended.
     pub legacy_log_end: Option<u64>,
-    /// Runs of 1.x that are set aside.
-    pub set_aside: Vec<u64>,
+    /// Runs of 1.x that nothing names.
+    pub unnamed: Vec<u64>,
 }
 
 /// A run as an edit names it.
@@ -72,7 +72,7 @@ impl Edit {
             from.option(|from| Some([from.number()?, from.number()?, from.number()?]))?;
         edit.legacy_log_end = from.option(Reader::number)?;
         for _ in 0..from.number()? {
-            edit.set_aside.push(from.number()?);
+            edit.unnamed.push(from.number()?);
         }
         from.0.is_empty().then_some(edit)
     }
@@ -106,8 +106,8 @@ impl Edit {
             ceilings.into_iter().for_each(|number| to.number(number));
         });
         to.option(self.legacy_log_end, Writer::number);
-        to.number(self.set_aside.len() as u64);
-        self.set_aside.iter().for_each(|id| to.number(*id));
+        to.number(self.unnamed.len() as u64);
+        self.unnamed.iter().for_each(|id| to.number(*id));
         to.bytes
     }
 }

@@ -218,7 +218,7 @@ fn change_fields(edit: &mut Edit, random: &mut Random) -> String {
     }
 }
 
-/// An end of a log that did not come, or a run set aside: none, one of these, or one that is there.
+/// An end of a log that did not come, or an unnamed run: none, one of these, or one that is there.
 fn change_what_came_from_1x(edit: &mut Edit, random: &mut Random) -> String {
     if random.one_in(2) {
         let end = odd_number(random, edit.legacy_log_end.unwrap_or(100));
@@ -230,13 +230,13 @@ fn change_what_came_from_1x(edit: &mut Edit, random: &mut Random) -> String {
         0 => named,
         _ => odd_number(random, named),
     };
-    edit.set_aside.push(id);
+    edit.unnamed.push(id);
     if random.one_in(4) {
         // Again, and many more.
-        edit.set_aside.push(id);
-        edit.set_aside.extend(0..random.below(10_000) as u64);
+        edit.unnamed.push(id);
+        edit.unnamed.extend(0..random.below(10_000) as u64);
     }
-    format!("set aside {id} and {} more", edit.set_aside.len() - 1)
+    format!("{id} unnamed, and {} more", edit.unnamed.len() - 1)
 }
 
 fn change_added(edit: &mut Edit, random: &mut Random) -> String {

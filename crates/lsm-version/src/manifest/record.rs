@@ -45,7 +45,7 @@ struct WireEdit<'a> {
     flushed_seqno: Option<u64>,
     ceilings: Option<WireCeilings>,
     legacy_log_end: Option<u64>,
-    set_aside: Vec<RunId>,
+    unnamed: Vec<RunId>,
 }
 
 #[derive(Encode, BorrowDecode)]
@@ -142,7 +142,7 @@ pub(crate) fn encode(edit: &VersionEdit, payload: &mut Vec<u8>) {
         flushed_seqno: edit.flushed_seqno,
         ceilings: edit.ceilings.map(WireCeilings::of),
         legacy_log_end: edit.legacy_log_end,
-        set_aside: edit.set_aside.clone(),
+        unnamed: edit.unnamed.clone(),
     };
     let written = bincode::encode_into_std_write(wire, payload, CONFIG);
     // A vector takes every byte, and none of these types refuses to be encoded.
@@ -167,7 +167,7 @@ pub(crate) fn decode(kind: u16, payload: &[u8]) -> Result<DecodedEdit, String> {
         flushed_seqno: wire.flushed_seqno,
         ceilings: wire.ceilings.map(|ceilings| ceilings.ceilings()),
         legacy_log_end: wire.legacy_log_end,
-        set_aside: wire.set_aside,
+        unnamed: wire.unnamed,
         clean: kind == KIND_CLEAN,
     };
     let added = wire.added.iter().map(WireRun::decoded).collect();
@@ -188,9 +188,9 @@ pub(crate) fn snapshot(state: &ManifestState) -> Vec<VersionEdit> {
         },
         bytes: 2 * RUN_BYTES_MAX,
     };
-    for run in state.set_aside.iter() {
+    for run in state.unnamed.iter() {
         split.make_room(RUN_ID_BYTES_MAX);
-        split.edit.set_aside.push(*run);
+        split.edit.unnamed.push(*run);
     }
     for (index, level) in (0_u8..).zip(state.version.levels()) {
         let runs = level.runs();

@@ -18,7 +18,7 @@ fn base() -> ManifestState {
             seqno: 1000,
         }),
         legacy_log_end: Some(500),
-        set_aside: vec![5],
+        unnamed: vec![5],
         ..VersionEdit::default()
     };
     ManifestState::default().apply(&edit).unwrap()
@@ -69,7 +69,7 @@ fn every_field_of_an_edit_reaches_the_state() {
     assert_eq!((state.log.retired_below, state.log.floor), (3, Some(3)));
     assert_eq!(state.flushed_seqno, 40);
     assert_eq!(state.legacy_log_end, Some(500));
-    assert!(state.set_aside.iter().eq(&[5]));
+    assert!(state.unnamed.iter().eq(&[5]));
     assert_eq!(
         state.ceilings,
         Ceilings {
@@ -111,22 +111,22 @@ fn what_came_from_1x_stays_as_it_was() {
     );
 
     let aside = |runs: &[RunId]| VersionEdit {
-        set_aside: runs.to_vec(),
+        unnamed: runs.to_vec(),
         ..VersionEdit::default()
     };
     let more = base().apply(&aside(&[4, 6])).unwrap();
-    assert!(more.set_aside.iter().eq(&[4, 5, 6]));
-    check_refused(&aside(&[5]), "a run is set aside twice");
-    check_refused(&aside(&[7]), "a run that is set aside is at a level");
+    assert!(more.unnamed.iter().eq(&[4, 5, 6]));
+    check_refused(&aside(&[5]), "a run is unnamed twice");
+    check_refused(&aside(&[7]), "an unnamed run is at a level");
     check_refused(
         &aside(&[100]),
-        "set aside run 100 is not below its ceiling 100",
+        "unnamed run 100 is not below its ceiling 100",
     );
     let added = VersionEdit {
         added: vec![(1, run(5, "a", "b"))],
         ..VersionEdit::default()
     };
-    check_refused(&added, "a run that is set aside is at a level");
+    check_refused(&added, "an unnamed run is at a level");
     let mark = VersionEdit {
         clean: true,
         ..aside(&[4])

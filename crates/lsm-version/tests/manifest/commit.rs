@@ -224,7 +224,7 @@ fn a_text_manifest_is_adopted_by_one_rename() {
     let first = VersionEdit {
         added: vec![(0, run(2, "a", "b"))],
         legacy_log_end: Some(70),
-        set_aside: vec![1, 0],
+        unnamed: vec![1, 0],
         ..ceilings(3, 1, 1)
     };
     let fs = disk_with(text);

@@ -19,7 +19,7 @@ fn worked_example() -> SimFs {
         .expect("commits");
     let of_1x = VersionEdit {
         legacy_log_end: Some(777),
-        set_aside: vec![0],
+        unnamed: vec![0],
         ..add(1, run(1, "apple", "mango"))
     };
     manifest.commit(of_1x).expect("commits");
@@ -87,7 +87,7 @@ fn the_golden_file_is_still_read() {
     assert_eq!((state.version.run_count(), state.flushed_seqno), (1, 300));
     assert_eq!(state.log.end, Some(Position::new(4, 4096)));
     assert_eq!(state.legacy_log_end, Some(777));
-    assert!(state.set_aside.iter().eq(&[0]));
+    assert!(state.unnamed.iter().eq(&[0]));
     assert_eq!(state.ceilings, ceilings(4, 5, 301).ceilings.expect("given"));
 }
 

@@ -308,17 +308,13 @@ fn what_an_edit_says_of_lsm_db_1x_must_fit() {
     }
     check(Forger::EDIT, &[1, 40, 2, 3, 99], "1 runs, torn: false");
     check(Forger::CLEAN, &[1, 40, 0], "1 runs, torn: false");
-    check(Forger::EDIT, &[0, 2, 3, 3], "a run is set aside twice");
+    check(Forger::EDIT, &[0, 2, 3, 3], "a run is unnamed twice");
     check(
         Forger::EDIT,
         &[0, 1, 100],
-        "set aside run 100 is not below its ceiling 100",
+        "unnamed run 100 is not below its ceiling 100",
     );
-    check(
-        Forger::EDIT,
-        &[0, 1, 1],
-        "a run that is set aside is at a level",
-    );
+    check(Forger::EDIT, &[0, 1, 1], "an unnamed run is at a level");
     check(
         Forger::CLEAN,
         &[0, 1, 3],
@@ -328,7 +324,7 @@ fn what_an_edit_says_of_lsm_db_1x_must_fit() {
     Forger::new()
         .record(Forger::EDIT, &aside)
         .record(Forger::EDIT, &adds(&[(1, 9, b"n", b"z")]))
-        .check("a run that is set aside is at a level");
+        .check("an unnamed run is at a level");
     Forger::new()
         .record(Forger::EDIT, &aside)
         .record(Forger::EDIT, &[0, 0, 0, 0, 0, 1, 39, 0])

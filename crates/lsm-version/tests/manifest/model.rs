@@ -49,7 +49,7 @@ impl Author {
                 edit.legacy_log_end = state.legacy_log_end.or(Some(u64::from(detail)));
                 if !choice.is_multiple_of(4) && id < state.ceilings.run_id {
                     self.next_id += 1;
-                    edit.set_aside.push(id);
+                    edit.unnamed.push(id);
                 }
             }
             (5, _) => {

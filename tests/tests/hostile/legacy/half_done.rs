@@ -273,3 +273,67 @@ fn an_open_reads_the_log_once_and_so_does_the_next() -> TestResult {
     }
     Ok(())
 }
+
+/// A process of 1.x that is still alive goes on acknowledging writes into the log. It was unlinked
+/// after the flush of what had been read.
+#[test]
+fn a_log_that_grows_after_it_was_read_is_kept_and_the_error_says_why() -> TestResult {
+    let original = files("db-with-log")?;
+    let machine = machine(&original, plain())?;
+    let db = machine.open()?;
+    let log = machine.path("wal.log");
+    let mut grown = original["wal.log"].clone();
+    grown.extend([0; 7]);
+    machine.disk.remove_file(&log)?;
+    plant(&machine.disk, &log, &grown)?;
+    machine.settle();
+    for error in [db.flush(), db.put("k", "v")] {
+        let error = error.err().ok_or("it was taken")?;
+        let told = lsm_tests::describe(&error);
+        assert!(told.contains("a process of 1.x has it open"), "{told}");
+    }
+    check(&db, &vectors::model("db-with-log")?)?;
+    drop(db);
+    machine.settle();
+    assert!(read(&machine.disk, machine.dir())?.get("wal.log") == Some(&grown));
+    let db = machine.open()?;
+    machine.settle();
+    check(&db, &vectors::model("db-with-log")?)?;
+    db.put("k", "v")?;
+    assert!(!read(&machine.disk, machine.dir())?.contains_key("wal.log"));
+    Ok(())
+}
+
+/// After a flush 1.x leaves an empty log. Whatever has its name later and is not empty was put there
+/// by somebody, who may hope to have it back.
+#[test]
+fn another_log_in_the_place_of_the_old_one_is_left_alone() -> TestResult {
+    let other = files("db-with-log")?["wal.log"].clone();
+    let mut original = files("db-flushed")?;
+    original.insert("wal.log".to_owned(), Vec::new());
+    let machine = machine(&original, plain())?;
+    let db = machine.open()?;
+    machine.settle();
+    db.close()?;
+    plant(&machine.disk, &machine.path("wal.log"), &other)?;
+    for _ in 0..2 {
+        let db = machine.open()?;
+        machine.settle();
+        check(&db, &vectors::model("db-flushed")?)?;
+        db.close()?;
+        assert!(read(&machine.disk, machine.dir())?.get("wal.log") == Some(&other));
+    }
+    Ok(())
+}
+
+#[test]
+fn run_ids_near_their_end_are_refused_before_anything_is_written() -> TestResult {
+    let mut original = files("db-flushed")?;
+    original.insert("run-9999999999.sst.tmp".to_owned(), b"stray".to_vec());
+    refused_and_untouched("a stray name", &original)?;
+    let mut original = files("db-flushed")?;
+    let text = String::from_utf8(original["MANIFEST"].clone())?;
+    let text = text.replace("next_seq=5", "next_seq=9999999999");
+    original.insert("MANIFEST".to_owned(), text.into_bytes());
+    refused_and_untouched("a next id", &original)
+}

@@ -29,7 +29,7 @@ fn full_edit() -> VersionEdit {
             seqno: 1 << 40,
         }),
         legacy_log_end: Some(1 << 33),
-        set_aside: vec![7, 300, RunId::MAX],
+        unnamed: vec![7, 300, RunId::MAX],
         clean: false,
     }
 }
@@ -128,9 +128,9 @@ fn a_count_beyond_the_payload_allocates_nothing() {
     });
     assert!(payload.len() <= RECORD_BYTES_MAX && payload.len() > RECORD_BYTES_MAX - 100);
     assert!(decode(KIND_EDIT, &payload).is_ok());
-    let set_aside = vec![0; RECORD_BYTES_MAX - 16];
+    let unnamed = vec![0; RECORD_BYTES_MAX - 16];
     let payload = encoded(&VersionEdit {
-        set_aside,
+        unnamed,
         ..VersionEdit::default()
     });
     assert!(payload.len() <= RECORD_BYTES_MAX && payload.len() > RECORD_BYTES_MAX - 100);
@@ -150,7 +150,7 @@ fn a_snapshot_is_bounded_records_that_add_up_to_the_state() {
         .apply(&VersionEdit {
             ceilings,
             legacy_log_end: Some(u64::MAX),
-            set_aside: (last..last + 20_000).collect(),
+            unnamed: (last..last + 20_000).collect(),
             ..VersionEdit::default()
         })
         .unwrap();
