@@ -17,11 +17,14 @@ const OPEN_MAX: Duration = Duration::from_secs(5);
 const VALUE_BYTES: usize = 1000;
 /// A run is closed when it reaches its target, after this many entries.
 const ENTRIES_PER_RUN: u64 = 8;
+/// A prime that divides no number of entries: each key once, and no two flushes of keys apart, which
+/// would be moved as they are and not merged into runs of this size.
+const STRIDE: u64 = 7919;
 const GETS: usize = 50_000;
 
 fn config() -> LsmConfig {
     LsmConfig::new()
-        .memtable_capacity(4 << 20)
+        .memtable_capacity(256 << 10)
         .run_bytes_target(ENTRIES_PER_RUN * VALUE_BYTES as u64)
         .durability(Durability::Buffered)
 }
@@ -54,11 +57,12 @@ pub(super) fn fill(dir: &Path, runs: u64) -> Result<String, String> {
     let db = Lsm::open_with(dir, config()).map_err(|error| describe(&error))?;
     let entries = runs * (ENTRIES_PER_RUN + 1);
     let bar = bar("fill", entries)?;
-    for number in 0..entries {
+    for written in 0..entries {
+        let number = written * STRIDE % entries;
         db.put(key(number), value(number))
             .map_err(|error| describe(&error))?;
-        if number % 1024 == 0 {
-            bar.set_position(number);
+        if written % 1024 == 0 {
+            bar.set_position(written);
         }
     }
     bar.finish_and_clear();
