@@ -59,10 +59,6 @@ impl LegacyManifest {
     pub fn parse(bytes: &[u8]) -> Result<Self, LegacyManifestError> {
         let fail = |line, reason| LegacyManifestError { line, reason };
         let text = std::str::from_utf8(bytes).map_err(|_| fail(1, "is not text"))?;
-        if !text.ends_with('\n') {
-            // Each line that 1.x writes ends, so something is missing, if only that.
-            return Err(fail(text.lines().count(), "is cut short"));
-        }
         let mut lines = (1..).zip(text.lines());
         match lines.next() {
             Some((_, FIRST_LINE)) => {}
@@ -88,6 +84,10 @@ impl LegacyManifest {
                 return Err(fail(line, "names a run again"));
             }
             runs.push(id);
+        }
+        if !text.ends_with('\n') {
+            // Each line that 1.x writes ends, so something is missing, if only that.
+            return Err(fail(text.lines().count(), "is cut short"));
         }
         Ok(Self { next_run_id, runs })
     }
@@ -169,6 +169,13 @@ mod tests {
             "LSMDB-MANIFEST v1\nnext_seq=3\nrun-0000000001.sst\nrun-0000000001.sst\n",
             "line 4 of the text manifest names a run again",
         );
+        for cut in ["next_seq=3", "next_seq=3\nrun-0000000001.sst"] {
+            let line = 1 + cut.lines().count();
+            check(
+                &format!("LSMDB-MANIFEST v1\n{cut}"),
+                &format!("line {line} of the text manifest is cut short"),
+            );
+        }
         assert!(LegacyManifest::parse(b"LSMDB-MANIFEST v1\nnext_seq=3\n\xff").is_err());
     }
 }
