@@ -203,6 +203,7 @@ impl Engine {
     }
 
     /// A log of `lsm-db` 1.x that has grown since it was read holds what nobody has seen: it stays.
+    /// One that is gone keeps nothing from being flushed: what it held is in memory, and nowhere else.
     fn check_legacy_log(&self, logged: &LoggedMemtable) -> Result<()> {
         let Some(len) = logged.legacy_log_len() else {
             return Ok(());
@@ -214,6 +215,7 @@ impl Engine {
                 Err(Error::corrupt_file(reason, &path))
             }
             Ok(_) => Ok(()),
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(source) => Err(Error::io("look at", &path, source)),
         }
     }

@@ -45,9 +45,8 @@ impl LegacyManifest {
     ///
     /// # Errors
     /// A [`LegacyManifestError`] for anything that `lsm-db` 1.x does not write: another first line, a
-    /// last one that does not end,
-    /// a next id that is missing, past ten digits or not above every run, a name that is not
-    /// `run-<10 digits>.sst`, a run that is listed twice.
+    /// next id that is missing, past ten digits or not above every run, a name that is not
+    /// `run-<10 digits>.sst`, a run that is listed twice, a last line that does not end.
     ///
     /// ```
     /// use lsm_version::LegacyManifest;

@@ -8,8 +8,8 @@
 //! 2. Every id in use is below its ceiling: run ids of the version, the segments that the log
 //!    bounds name, the flushed seqno.
 //! 3. A floor segment is not retired.
-//! 4. An unnamed run is at no level, and stays unnamed. Where the log of `lsm-db` 1.x
-//!    ended, if one came, never changes.
+//! 4. An unnamed run is at no level, and stays unnamed. Where the log of `lsm-db` 1.x ended, if
+//!    one came, never changes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,7 +33,8 @@ pub struct ManifestState {
     pub ceilings: Ceilings,
     /// Where the good part of a log of `lsm-db` 1.x (`wal.log`) ended, in bytes, when it came with
     /// this database: to be replayed at least that far while the flushed seqno is 0, and from then
-    /// on a leftover if it is still there. Where none came, a file of that name is somebody else's.
+    /// on a leftover if it is still there. Where none came, a file of that name is somebody else's;
+    /// so is a shorter one, and where this is 0 one that is not empty.
     pub legacy_log_end: Option<u64>,
     /// Run files of `lsm-db` 1.x that came with this database and that nothing named: the only ones
     /// below the run id ceiling that are not leftovers, though they are at no level. Nothing vouches

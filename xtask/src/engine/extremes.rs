@@ -79,9 +79,10 @@ pub(crate) fn extremes(args: &ExtremesArgs) -> Result<(), String> {
     let mut failures = Vec::new();
     for case in CASES.iter().filter(is_wanted) {
         println!("{}: {}", case.name, case.shows);
-        let scratch = Scratch::new(args.dir.as_deref())?;
+        let named = args.dir.as_ref().map(|dir| dir.join(case.name));
+        let scratch = Scratch::new(named.as_deref())?;
         let (start, _) = (Instant::now(), usage::restart_peak());
-        let outcome = (case.run)(&scratch.database().join(case.name), args);
+        let outcome = (case.run)(scratch.database(), args);
         match scratch.close(outcome) {
             Ok(findings) => findings.iter().for_each(|finding| println!("  {finding}")),
             Err(failure) => {

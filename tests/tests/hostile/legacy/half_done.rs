@@ -304,6 +304,21 @@ fn a_log_that_grows_after_it_was_read_is_kept_and_the_error_says_why() -> TestRe
     Ok(())
 }
 
+/// What it held is in memory by then, and only a flush makes it durable again: that must not wait for
+/// a file that will not come back.
+#[test]
+fn a_log_that_is_gone_after_it_was_read_costs_nothing() -> TestResult {
+    let machine = machine(&files("db-with-log")?, plain())?;
+    let db = machine.open()?;
+    machine.disk.remove_file(&machine.path("wal.log"))?;
+    db.flush()?;
+    db.put("k", "v")?;
+    db.delete("k")?;
+    drop(db);
+    let killed = machine.after_kill();
+    check(&killed.open()?, &vectors::model("db-with-log")?)
+}
+
 /// After a flush 1.x leaves an empty log. Whatever has its name later and is not empty was put there
 /// by somebody, who may hope to have it back.
 #[test]
