@@ -21,7 +21,6 @@ use lsm_wal::{FrameBuffer, GroupPacer, KIND_DATA, Lead, Log};
 
 use crate::condition::{Rejections, judge};
 use crate::engine::Engine;
-use crate::filter::MemtableFilter;
 use crate::sync::locked;
 use crate::view::LoggedMemtable;
 use crate::{Batch, Durability, Error, Result};
@@ -305,9 +304,10 @@ impl Engine {
         if state.active.memtable.is_empty() {
             return;
         }
-        let filter = MemtableFilter::new(&self.run_context.filters, self.memtable_capacity_bytes());
         let ordinal = state.active.ordinal + 1;
-        let next = Arc::new(LoggedMemtable::new(ordinal, filter, &self.reaper));
+        let capacity_bytes = self.memtable_capacity_bytes();
+        let next = LoggedMemtable::new(ordinal, capacity_bytes, &self.run_context);
+        let next = Arc::new(next);
         self.change_view(|view| {
             view.sealed.insert(0, Arc::clone(&view.active));
             view.active = Arc::clone(&next);
@@ -334,6 +334,11 @@ pub(crate) fn insert(
     buffer: &Bytes,
     payload: &Bytes,
 ) -> Result<u64> {
+    let mut count = 0;
+    for entry in Entries::new(payload) {
+        entry?;
+        count += 1;
+    }
     let mut sliced_bytes = 0;
     let mut share = |part: &[u8]| {
         if part.len() < buffer.len() / SLICE_RATIO_MAX {
@@ -343,11 +348,11 @@ pub(crate) fn insert(
             payload.slice_ref(part)
         }
     };
-    for entry in Entries::new(payload) {
-        let (key, entry) = entry?;
-        let (key, value) = (share(key), entry.value().map(&mut share));
-        logged.insert(seqno, key, value);
-    }
+    // All of them were good just now.
+    let operations = Entries::new(payload)
+        .flatten()
+        .map(|(key, entry)| (share(key), entry.value().map(&mut share)));
+    logged.insert(seqno, count, operations);
     Ok(sliced_bytes)
 }
 

@@ -25,7 +25,7 @@ use crate::adoption::{self, Legacy};
 use crate::block_cache::BlockCache;
 use crate::commit::Committer;
 use crate::engine::{Engine, Parts};
-use crate::filter::{Filters, MemtableFilter};
+use crate::filter::Filters;
 use crate::health::Health;
 use crate::listing::{Listing, list};
 use crate::reaper::Reaper;
@@ -297,8 +297,8 @@ fn build(
     };
     let tree = Arc::new(Tree::new(Arc::clone(version), None, make));
     let replayed_ordinal = sealed.first().map_or(0, |logged| logged.ordinal);
-    let filter = MemtableFilter::new(&run_context.filters, capacity_bytes);
-    let active = Arc::new(LoggedMemtable::new(replayed_ordinal + 1, filter, &reaper));
+    let active = LoggedMemtable::new(replayed_ordinal + 1, capacity_bytes, &run_context);
+    let active = Arc::new(active);
     let log_end = log.end;
     run_context.settled.store(!is_owed, Ordering::Release);
     let owed = is_owed.then(|| Owed {

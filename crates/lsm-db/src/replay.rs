@@ -6,7 +6,6 @@ use lsm_wal::{Record, RecoveredLog};
 
 use crate::adoption::LEGACY_LOG_SEQNO;
 use crate::commit::insert;
-use crate::filter::MemtableFilter;
 use crate::legacy_log::LegacyWrites;
 use crate::run::RunContext;
 use crate::view::LoggedMemtable;
@@ -51,11 +50,9 @@ impl Replay {
         if writes.is_empty() {
             return;
         }
-        let filter = MemtableFilter::new(&self.context.filters, self.capacity_bytes);
-        let logged = LoggedMemtable::new(1, filter, &self.context.reaper).of_legacy_log(log_len);
-        for (key, value) in writes {
-            logged.insert(LEGACY_LOG_SEQNO, key, value);
-        }
+        let logged = LoggedMemtable::new(1, self.capacity_bytes, &self.context);
+        let logged = logged.of_legacy_log(log_len);
+        logged.insert(LEGACY_LOG_SEQNO, writes.len(), writes.into_iter());
         logged.wrote(None, LEGACY_LOG_SEQNO, 0);
         self.last_seqno = LEGACY_LOG_SEQNO;
         self.memtables.push(logged);
@@ -83,9 +80,8 @@ impl Replay {
             .is_none_or(|last| new_segment && full(last))
         {
             let ordinal = self.memtables.len() as u64 + 1;
-            let filter = MemtableFilter::new(&self.context.filters, self.capacity_bytes);
-            self.memtables
-                .push(LoggedMemtable::new(ordinal, filter, &self.context.reaper));
+            let logged = LoggedMemtable::new(ordinal, self.capacity_bytes, &self.context);
+            self.memtables.push(logged);
         }
         if let Some(logged) = self.memtables.last() {
             insert(logged, record.seqno, &record.payload, &record.payload)?;

@@ -13,13 +13,13 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use lsm_fs::FileLock;
-use lsm_memtable::Memtable;
+use lsm_memtable::{LARGE_BATCH_ENTRIES, Memtable};
 use lsm_version::{RunId, RunMeta, Version};
 
 use crate::Result;
 use crate::filter::{MemtableFilter, Probe};
 use crate::reaper::Reaper;
-use crate::run::Run;
+use crate::run::{Run, RunContext};
 use crate::source::{Caching, Source};
 use crate::sync::locked;
 
@@ -35,23 +35,31 @@ pub(crate) struct LoggedMemtable {
     segments: Mutex<Vec<u64>>,
     keeps_log: bool,
     legacy_log_len: Option<u64>,
-    slack_bytes: AtomicU64,
     last_seqno: AtomicU64,
     reaper: Reaper,
 }
 
+/// The front of a memtable is this part of it, at most.
+const FRONT_SHARE: u64 = 8;
+/// And has at most so many bytes: more would not fit into a processor's caches.
+const FRONT_BYTES_MAX: u64 = 4 << 20;
+
 impl LoggedMemtable {
-    pub(crate) fn new(ordinal: u64, filter: MemtableFilter, reaper: &Reaper) -> Self {
+    /// An empty one that is to be sealed at `capacity_bytes`.
+    pub(crate) fn new(ordinal: u64, capacity_bytes: u64, context: &RunContext) -> Self {
+        let reaper = context.reaper.clone();
+        let memtable = Memtable::new()
+            .with_front_bytes_max((capacity_bytes / FRONT_SHARE).min(FRONT_BYTES_MAX))
+            .with_disposal(move |front| reaper.drop_later(front));
         Self {
-            memtable: Arc::new(Memtable::new()),
-            filter: Arc::new(filter),
+            memtable: Arc::new(memtable),
+            filter: Arc::new(MemtableFilter::new(&context.filters, capacity_bytes)),
             ordinal,
             segments: Mutex::new(Vec::new()),
             keeps_log: false,
             legacy_log_len: None,
-            slack_bytes: AtomicU64::new(0),
             last_seqno: AtomicU64::new(0),
-            reaper: reaper.clone(),
+            reaper: context.reaper.clone(),
         }
     }
 
@@ -73,13 +81,23 @@ impl LoggedMemtable {
         self.legacy_log_len
     }
 
-    /// Inserts one operation of a batch, or its only one.
-    pub(crate) fn insert(&self, seqno: u64, key: Bytes, value: Option<Bytes>) {
+    /// Inserts a batch of so many operations.
+    pub(crate) fn insert(
+        &self,
+        seqno: u64,
+        count: usize,
+        operations: impl Iterator<Item = (Bytes, Option<Bytes>)>,
+    ) {
         // The filter first: whoever may see the entry must find it.
-        self.filter.insert(&key);
-        self.memtable.insert(seqno, key, value);
+        let operations = operations.inspect(|(key, _)| self.filter.insert(key));
+        if count >= LARGE_BATCH_ENTRIES {
+            self.memtable.insert_large_batch(seqno, operations);
+        } else {
+            self.memtable.insert_batch(seqno, operations);
+        }
     }
 
+    /// Notes where the latest inserts are logged, and what of their buffer is nothing they need.
     pub(crate) fn wrote(&self, segment: Option<u64>, last_seqno: u64, slack_bytes: u64) {
         if let Some(segment) = segment {
             let mut segments = locked(&self.segments);
@@ -88,7 +106,9 @@ impl LoggedMemtable {
             }
         }
         self.last_seqno.store(last_seqno, Ordering::Release);
-        self.slack_bytes.fetch_add(slack_bytes, Ordering::Relaxed);
+        if slack_bytes > 0 {
+            self.memtable.add_slack(slack_bytes);
+        }
     }
 
     pub(crate) fn add_segments(&self, ids: impl IntoIterator<Item = u64>) {
@@ -118,7 +138,7 @@ impl LoggedMemtable {
 
     /// Bytes it keeps alive: its entries, and what surrounds them in the buffers they share.
     pub(crate) fn bytes(&self) -> u64 {
-        self.memtable.bytes() + self.slack_bytes.load(Ordering::Relaxed)
+        self.memtable.bytes()
     }
 }
 

@@ -1,54 +1,29 @@
 //! [`MemtableCursor`]: an owned, seekable view of one snapshot of a memtable.
 //!
-//! The guards of the lock-free front cannot leave their thread, so none outlives a call: a cursor
-//! holds a *window*, a few neighbouring entries in ascending order, and steps inside it; only at
-//! its edges it asks the memtable for the next window, by the key it stands on. It never blocks a
-//! writer, and holds no more than one window of handles.
+//! A merge of one cursor for the front and one for each array, which there are few of: the smallest
+//! key is found by comparing all. It keeps the parts that the memtable had when it was made, so what
+//! the memtable turns them into meanwhile is no concern of it. It never blocks a writer.
+//!
+//! 1. While it goes forward every part that is not the current one stands at the first visible key
+//!    that is not below the current key, or at none; backward, at the last that is not above it.
+//! 2. Of the parts that stand at the current key the current one is the newest.
 
+use std::cmp::Ordering;
 use std::fmt;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::array_cursor::ArrayCursor;
+use crate::front_cursor::FrontCursor;
+use crate::key::{cmp_same_head, key_head};
 use crate::memtable::Memtable;
-
-/// Entries in the first window of a move forward: enough for a short scan, cheap for a lookup.
-const WINDOW_FIRST_FORWARD: usize = 4;
-/// Entries in the first window of a move backward, where each is a search of its own.
-const WINDOW_FIRST_BACKWARD: usize = 1;
-/// How much each following window is larger.
-const WINDOW_GROWTH: usize = 2;
-/// Entries in the largest window: the search for it is then a small part of its cost.
-const WINDOW_MAX: usize = 64;
-
-/// One entry of a window.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    pub(crate) key: Bytes,
-    pub(crate) value: Option<Bytes>,
-    pub(crate) seqno: u64,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Direction {
-    Forward,
-    Backward,
-}
-
-impl Direction {
-    fn window_first(self) -> usize {
-        match self {
-            Direction::Forward => WINDOW_FIRST_FORWARD,
-            Direction::Backward => WINDOW_FIRST_BACKWARD,
-        }
-    }
-}
+use crate::parts::Parts;
 
 /// A seekable cursor over one snapshot of a [`Memtable`], in both directions.
 ///
 /// It shows each key once, in ascending order, with its newest version at or below the snapshot's
-/// seqno, tombstones included. It is `Send` and `'static`: it keeps the memtable alive and holds no
+/// seqno, tombstones included. It is `Send` and `'static`: it keeps what it reads alive and holds no
 /// lock and no borrow.
 ///
 /// A new cursor is not positioned, nor is one that was moved past either end: then `key` and
@@ -75,137 +50,269 @@ impl Direction {
 pub struct MemtableCursor {
     memtable: Arc<Memtable>,
     seqno: u64,
-    /// Neighbouring entries, ascending; empty if the cursor is not positioned.
-    window: Vec<Slot>,
-    index: usize,
-    /// Entries to ask for when the window is left in `direction`.
-    window_next: usize,
+    /// Newest first.
+    parts: Vec<PartCursor>,
+    current: Option<usize>,
     direction: Direction,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Forward,
+    Backward,
+}
+
 impl MemtableCursor {
-    pub(crate) fn new(memtable: Arc<Memtable>, seqno: u64) -> Self {
+    pub(crate) fn new(memtable: Arc<Memtable>, parts: &Parts, seqno: u64) -> Self {
+        let front = Cursor::Front(FrontCursor::new(Arc::clone(&parts.front), seqno));
+        let arrays = parts.arrays.iter();
+        let arrays = arrays.map(|array| Cursor::Array(ArrayCursor::new(Arc::clone(array), seqno)));
         Self {
             memtable,
             seqno,
-            window: Vec::new(),
-            index: 0,
-            window_next: WINDOW_FIRST_FORWARD,
+            parts: std::iter::once(front)
+                .chain(arrays)
+                .map(PartCursor::new)
+                .collect(),
+            current: None,
             direction: Direction::Forward,
         }
     }
 
     /// Moves to the smallest key.
     pub fn seek_first(&mut self) {
-        self.restart();
-        self.load_after(Bound::Unbounded);
+        self.place(Direction::Forward, PartCursor::seek_first);
     }
 
     /// Moves to the largest key.
     pub fn seek_last(&mut self) {
-        self.restart();
-        self.load_before(Bound::Unbounded);
+        self.place(Direction::Backward, PartCursor::seek_last);
     }
 
     /// Moves to the first key at or after `key`.
     pub fn seek(&mut self, key: &[u8]) {
-        self.restart();
-        self.load_after(Bound::Included(key));
+        self.place(Direction::Forward, |part| part.seek(key));
     }
 
     /// Moves to the last key at or before `key`.
     pub fn seek_for_prev(&mut self, key: &[u8]) {
-        self.restart();
-        self.load_before(Bound::Included(key));
+        self.place(Direction::Backward, |part| part.seek_for_prev(key));
     }
 
     /// Moves to the next key, or past the end.
     #[inline]
     pub fn next(&mut self) {
-        if self.index + 1 < self.window.len() {
-            self.index += 1;
-        } else if let Some(last) = self.window.pop() {
-            self.load_after(Bound::Excluded(&last.key));
-        }
+        self.step(Direction::Forward);
     }
 
     /// Moves to the previous key, or past the start.
     #[inline]
     pub fn prev(&mut self) {
-        if self.index > 0 {
-            self.index -= 1;
-        } else if !self.window.is_empty() {
-            let first = self.window.swap_remove(0);
-            self.load_before(Bound::Excluded(&first.key));
-        }
+        self.step(Direction::Backward);
     }
 
     /// The key at the cursor; `None` if it is not positioned.
     #[inline]
     pub fn key(&self) -> Option<&[u8]> {
-        self.slot().map(|slot| &slot.key[..])
+        self.current()?.key()
     }
 
     /// The value at the cursor; `None` for a tombstone, or if the cursor is not positioned.
     #[inline]
     pub fn value(&self) -> Option<&[u8]> {
-        self.slot().and_then(|slot| slot.value.as_deref())
+        match &self.current()?.cursor {
+            Cursor::Front(front) => front.slot()?.value.as_deref(),
+            Cursor::Array(array) => array.place().and_then(|(array, at)| array.value(at)),
+        }
     }
 
     /// The seqno of the version at the cursor; 0 if it is not positioned.
     #[inline]
     pub fn seqno(&self) -> u64 {
-        self.slot().map_or(0, |slot| slot.seqno)
+        match self.current().map(|part| &part.cursor) {
+            Some(Cursor::Front(front)) => front.slot().map_or(0, |slot| slot.seqno),
+            Some(Cursor::Array(array)) => array.place().map_or(0, |(array, at)| array.seqno(at)),
+            None => 0,
+        }
     }
 
-    /// The key at the cursor as a handle that shares the memtable's buffer; empty if the cursor is
-    /// not positioned.
+    /// The key at the cursor as a handle, which shares a buffer of about its own size or of what was
+    /// inserted; empty if the cursor is not positioned.
     pub fn key_bytes(&self) -> Bytes {
-        self.slot().map_or_else(Bytes::new, |slot| slot.key.clone())
+        self.handles().map_or_else(Bytes::new, |(key, _)| key)
     }
 
-    /// The value at the cursor as a handle that shares the memtable's buffer; `None` for a
+    /// The value at the cursor as a handle, as [`key_bytes`](Self::key_bytes) has it; `None` for a
     /// tombstone, or if the cursor is not positioned.
     pub fn value_bytes(&self) -> Option<Bytes> {
-        self.slot().and_then(|slot| slot.value.clone())
+        self.handles()?.1
+    }
+
+    fn handles(&self) -> Option<(Bytes, Option<Bytes>)> {
+        match &self.current()?.cursor {
+            Cursor::Front(front) => {
+                let slot = front.slot()?;
+                Some((slot.key.clone(), slot.value.clone()))
+            }
+            Cursor::Array(array) => array.place().map(|(array, at)| array.handles(at)),
+        }
     }
 
     #[inline]
-    fn slot(&self) -> Option<&Slot> {
-        self.window.get(self.index)
+    fn current(&self) -> Option<&PartCursor> {
+        self.parts.get(self.current?)
     }
 
-    /// Forgets how far earlier moves have grown the window.
-    fn restart(&mut self) {
-        self.window_next = self.direction.window_first();
-    }
-
-    fn load_after(&mut self, from: Bound<&[u8]>) {
-        let count_max = self.grow(Direction::Forward);
-        self.window.clear();
-        self.index = 0;
-        self.memtable
-            .window_after(from, self.seqno, count_max, &mut self.window);
-    }
-
-    fn load_before(&mut self, to: Bound<&[u8]>) {
-        let count_max = self.grow(Direction::Backward);
-        self.window.clear();
-        self.memtable
-            .window_before(to, self.seqno, count_max, &mut self.window);
-        self.index = self.window.len().saturating_sub(1);
-    }
-
-    /// The size of the window to load now. A change of direction starts small again, or a cursor
-    /// that goes to and fro over an edge would load a large window at every move.
-    fn grow(&mut self, direction: Direction) -> usize {
-        if self.direction != direction {
-            self.direction = direction;
-            self.window_next = direction.window_first();
+    fn place(&mut self, direction: Direction, mut seek: impl FnMut(&mut PartCursor)) {
+        self.direction = direction;
+        for part in &mut self.parts {
+            seek(part);
+            part.note_head();
         }
-        let count_max = self.window_next;
-        self.window_next = (count_max * WINDOW_GROWTH).min(WINDOW_MAX);
-        count_max
+        self.choose();
+    }
+
+    #[inline]
+    fn step(&mut self, direction: Direction) {
+        let Some(current) = self.current else {
+            return;
+        };
+        if self.direction != direction {
+            self.turn(direction, current);
+        }
+        // The older parts that stand at the current key are hidden by it, and go on with it. A newer
+        // one that had the key would be the current part (2).
+        let (newer, older) = self.parts.split_at_mut(current + 1);
+        let Some(current) = newer.last_mut() else {
+            return;
+        };
+        for part in older {
+            if part.head == current.head && part.key() == current.key() {
+                part.step(direction);
+            }
+        }
+        current.step(direction);
+        self.choose();
+    }
+
+    /// Places all parts but the current one for the other direction.
+    #[cold]
+    fn turn(&mut self, direction: Direction, current: usize) {
+        self.direction = direction;
+        let key = self.key_bytes();
+        for (at, part) in self.parts.iter_mut().enumerate() {
+            if at == current {
+                continue;
+            }
+            match direction {
+                Direction::Forward => part.seek(&key),
+                Direction::Backward => part.seek_for_prev(&key),
+            }
+            part.note_head();
+        }
+    }
+
+    fn choose(&mut self) {
+        let mut best: Option<(usize, &PartCursor)> = None;
+        for (at, part) in self.parts.iter().enumerate() {
+            if !part.is_positioned {
+                continue;
+            }
+            // Of equal keys the first, which is the newest.
+            let is_better = best.is_none_or(|(_, other)| match self.direction {
+                Direction::Forward => part.cmp_key(other) == Ordering::Less,
+                Direction::Backward => part.cmp_key(other) == Ordering::Greater,
+            });
+            if is_better {
+                best = Some((at, part));
+            }
+        }
+        self.current = best.map(|(at, _)| at);
+    }
+}
+
+/// A cursor over one part, with the head of the key it stands at.
+struct PartCursor {
+    cursor: Cursor,
+    is_positioned: bool,
+    head: u64,
+}
+
+enum Cursor {
+    Front(FrontCursor),
+    Array(ArrayCursor),
+}
+
+impl PartCursor {
+    fn new(cursor: Cursor) -> Self {
+        Self {
+            cursor,
+            is_positioned: false,
+            head: 0,
+        }
+    }
+
+    fn seek_first(&mut self) {
+        match &mut self.cursor {
+            Cursor::Front(front) => front.seek_first(),
+            Cursor::Array(array) => array.seek_first(),
+        }
+    }
+
+    fn seek_last(&mut self) {
+        match &mut self.cursor {
+            Cursor::Front(front) => front.seek_last(),
+            Cursor::Array(array) => array.seek_last(),
+        }
+    }
+
+    fn seek(&mut self, key: &[u8]) {
+        match &mut self.cursor {
+            Cursor::Front(front) => front.seek(key),
+            Cursor::Array(array) => array.seek(key),
+        }
+    }
+
+    fn seek_for_prev(&mut self, key: &[u8]) {
+        match &mut self.cursor {
+            Cursor::Front(front) => front.seek_for_prev(key),
+            Cursor::Array(array) => array.seek_for_prev(key),
+        }
+    }
+
+    #[inline]
+    fn step(&mut self, direction: Direction) {
+        match (&mut self.cursor, direction) {
+            (Cursor::Front(front), Direction::Forward) => front.next(),
+            (Cursor::Front(front), Direction::Backward) => front.prev(),
+            (Cursor::Array(array), Direction::Forward) => array.next(),
+            (Cursor::Array(array), Direction::Backward) => array.prev(),
+        }
+        self.note_head();
+    }
+
+    #[inline]
+    fn key(&self) -> Option<&[u8]> {
+        match &self.cursor {
+            Cursor::Front(front) => front.slot().map(|slot| &slot.key[..]),
+            Cursor::Array(array) => array.place().map(|(array, at)| array.key(at)),
+        }
+    }
+
+    #[inline]
+    fn note_head(&mut self) {
+        let head = self.key().map(key_head);
+        self.is_positioned = head.is_some();
+        self.head = head.unwrap_or_default();
+    }
+
+    /// Compares the keys at which both stand.
+    #[inline]
+    fn cmp_key(&self, other: &Self) -> Ordering {
+        self.head.cmp(&other.head).then_with(|| {
+            let (key, other) = (self.key(), other.key());
+            cmp_same_head(key.unwrap_or_default(), other.unwrap_or_default())
+        })
     }
 }
 

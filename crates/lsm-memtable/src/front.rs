@@ -25,7 +25,7 @@ use crossbeam_epoch::{self as epoch, Guard};
 use crossbeam_skiplist::SkipList;
 use crossbeam_skiplist::base::Entry;
 
-use crate::cursor::Slot;
+use crate::front_cursor::Slot;
 use crate::key::{EntryKey, KeyView, Probe};
 use crate::memtable::Found;
 
@@ -105,6 +105,14 @@ impl Front {
         !replaced.get()
     }
 
+    /// Shows `visit` every version of every key, in order.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(&EntryKey, &Option<Bytes>)) {
+        let guard = &epoch::pin();
+        for node in self.list.iter(guard) {
+            visit(node.key(), node.value());
+        }
+    }
+
     fn draws_landmark(&self) -> bool {
         // Marsaglia's xorshift64. One thread inserts at a time, so load and store suffice; if two
         // did, they would draw the same number.
@@ -127,7 +135,9 @@ impl Front {
         })
     }
 
-    /// See [`Memtable::window_after`](crate::Memtable).
+    /// Appends to `into`, ascending, the first visible entries at or behind `from`.
+    ///
+    /// At least one if there is any, and no more than about `count_max`.
     pub(crate) fn window_after(
         &self,
         from: Bound<&[u8]>,
@@ -156,7 +166,9 @@ impl Front {
         });
     }
 
-    /// See [`Memtable::window_before`](crate::Memtable).
+    /// Appends to `into`, ascending, the last visible entries at or before `to`.
+    ///
+    /// At least one if there is any; just one if `count_max` is one.
     pub(crate) fn window_before(
         &self,
         to: Bound<&[u8]>,

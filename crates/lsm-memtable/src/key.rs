@@ -31,7 +31,7 @@ pub(crate) fn key_head(key: &[u8]) -> u64 {
 ///
 /// When one of them fits into its head, the other begins with it and zeros, so that the lengths
 /// decide and no key byte is read: keys of up to eight bytes never leave the node.
-fn cmp_same_head(left: &[u8], right: &[u8]) -> Ordering {
+pub(crate) fn cmp_same_head(left: &[u8], right: &[u8]) -> Ordering {
     match (left.get(HEAD_BYTES..), right.get(HEAD_BYTES..)) {
         (Some(left), Some(right)) => left.cmp(right),
         _ => left.len().cmp(&right.len()),

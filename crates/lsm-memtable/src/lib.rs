@@ -1,10 +1,15 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod array;
+mod array_cursor;
 mod cursor;
 mod front;
+mod front_cursor;
 mod key;
 mod memtable;
+mod parts;
 
 pub use cursor::MemtableCursor;
-pub use memtable::{ENTRY_OVERHEAD_BYTES, Found, Memtable};
+pub use memtable::{ENTRY_OVERHEAD_BYTES, Found, LARGE_BATCH_ENTRIES, Memtable};
+pub use parts::Retired;

@@ -1,26 +1,40 @@
 //! [`Memtable`]: what writers, readers and the flush of an engine hold.
 //!
-//! It owns the parts that hold entries and the counters about them, and turns a read into reads of
-//! its parts. It does no ordering of its own, knows no file, no log, and no published seqno.
+//! It owns the parts that hold entries and the counters about them, turns a read into reads of its
+//! parts, and decides when the front becomes an array. It does no ordering of its own, knows no file,
+//! no log, and no published seqno.
+//!
+//! Threads: one inserts at a time, by a lock; any number read, without one. The parts are replaced as
+//! a whole before the first insert into a new front, so whoever has a seqno from somebody who inserted
+//! it finds it in the parts that are loaded afterwards.
 
 use std::fmt;
-use std::ops::Bound;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 
-use crate::cursor::{MemtableCursor, Slot};
-use crate::front::Front;
+use crate::cursor::MemtableCursor;
+use crate::parts::{Disposal, HeldFront, Parts, Retired, flatten, sorted_batch};
 
-/// What an entry costs beside the bytes of its key and value, as [`Memtable::bytes`] counts it: an
-/// estimate of 120 bytes.
+/// What an entry of the front costs beside the bytes of its key and value, as [`Memtable::bytes`]
+/// counts it: an estimate of 120 bytes.
 ///
 /// A node holds two [`Bytes`] handles (64 bytes on a 64-bit machine), the key's head and the seqno
 /// (16), a reference count (8) and on average two tower pointers (16); the allocator adds its header
 /// and rounding (12 on average with glibc), and one key in 32 is held a second time, as a landmark
 /// for walking backwards (4).
 pub const ENTRY_OVERHEAD_BYTES: u64 = 120;
+
+/// A batch of so many entries is better sorted than inserted one by one: see
+/// [`Memtable::insert_large_batch`].
+pub const LARGE_BATCH_ENTRIES: usize = 512;
+
+/// The front becomes an array at so many entries.
+const FRONT_ENTRIES_MAX: u64 = 8192;
+/// Or at so many bytes, unless configured.
+const FRONT_BYTES_MAX: u64 = 4 << 20;
 
 /// A version of a key, as a lookup finds it.
 ///
@@ -39,6 +53,8 @@ pub struct Found {
     /// The seqno it was inserted with.
     pub seqno: u64,
     /// Its value; `None` is a tombstone: the key was deleted, and older sources must not be asked.
+    ///
+    /// A small value may share memory with thousands of others: copy what is kept for long.
     pub value: Option<Bytes>,
 }
 
@@ -49,9 +65,9 @@ pub struct Found {
 ///
 /// # Concurrency
 ///
-/// At most one thread inserts at a time (the leader of a commit group); any number of threads read
-/// meanwhile, without locks, and never wait for the writer. Two threads that do insert at once
-/// break no memory and lose no entry, but which of two equal (key, seqno) wins is then open.
+/// Inserts take turns, by a lock. Any number of threads read meanwhile, without locks, and never wait
+/// for the writer. Seqnos come in ascending order: an insert at one that is below the largest so far
+/// is the caller's mistake, and may hide newer versions.
 ///
 /// An entry is visible to a read at its seqno as soon as it is inserted. For a batch to appear as a
 /// whole, insert all of it under one seqno, *then* publish that seqno (a release store that readers
@@ -79,7 +95,10 @@ pub struct Found {
 /// assert_eq!(cursor.value(), Some(&b"red"[..]));
 /// ```
 pub struct Memtable {
-    front: Front,
+    parts: ArcSwap<Parts>,
+    writer: Mutex<Writer>,
+    front_bytes_max: u64,
+    disposal: Option<Disposal>,
     bytes: AtomicU64,
     entry_count: AtomicU64,
     /// `u64::MAX` until the first insert, so that an empty memtable has smallest > largest.
@@ -87,15 +106,63 @@ pub struct Memtable {
     seqno_largest: AtomicU64,
 }
 
+/// What the inserting thread keeps account of.
+#[derive(Default)]
+struct Writer {
+    front: FrontTally,
+    /// Slack of entries that are handles in an array.
+    kept_slack_bytes: u64,
+    /// What was inserted last is all copies, and keeps no buffer alive.
+    latest_is_copied: bool,
+}
+
+#[derive(Default)]
+struct FrontTally {
+    entries: u64,
+    bytes: u64,
+    slack_bytes: u64,
+}
+
 impl Memtable {
     /// Creates an empty memtable.
     pub fn new() -> Self {
         Self {
-            front: Front::new(),
+            parts: ArcSwap::from_pointee(Parts {
+                front: HeldFront::new(None),
+                arrays: Vec::new(),
+            }),
+            writer: Mutex::default(),
+            front_bytes_max: FRONT_BYTES_MAX,
+            disposal: None,
             bytes: AtomicU64::new(0),
             entry_count: AtomicU64::new(0),
             seqno_smallest: AtomicU64::new(u64::MAX),
             seqno_largest: AtomicU64::new(0),
+        }
+    }
+
+    /// This memtable, still empty, with a front that becomes an array at `bytes` bytes, if it has not
+    /// at 8,192 entries. 4 MiB unless said otherwise; a smaller front suits a small memtable.
+    #[must_use]
+    pub fn with_front_bytes_max(self, bytes: u64) -> Self {
+        Self {
+            front_bytes_max: bytes,
+            ..self
+        }
+    }
+
+    /// This memtable, still empty, which hands fronts to `dispose` where it would drop them: freeing
+    /// one takes a fraction of a millisecond, and the last to hold it may be a reader.
+    #[must_use]
+    pub fn with_disposal(self, dispose: impl Fn(Retired) + Send + Sync + 'static) -> Self {
+        let disposal: Disposal = Arc::new(dispose);
+        Self {
+            parts: ArcSwap::from_pointee(Parts {
+                front: HeldFront::new(Some(Arc::clone(&disposal))),
+                arrays: Vec::new(),
+            }),
+            disposal: Some(disposal),
+            ..self
         }
     }
 
@@ -114,15 +181,20 @@ impl Memtable {
     ///
     /// The same as calling [`insert`](Self::insert) for each, but the cost of entering the lock-free
     /// structure is paid once for many entries. Entries need not be sorted; ascending keys are
-    /// faster, because the search paths of neighbours are still in the cache.
+    /// faster, because the search paths of neighbours are still in the cache. For a batch of
+    /// [`LARGE_BATCH_ENTRIES`] or more there is [`insert_large_batch`](Self::insert_large_batch).
     pub fn insert_batch(
         &self,
         seqno: u64,
         entries: impl IntoIterator<Item = (Bytes, Option<Bytes>)>,
     ) {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.front_is_full(&writer) && self.is_newer_than_all(seqno) {
+            self.flatten_front(&mut writer);
+        }
         let mut bytes = 0;
         let mut inserted = 0;
-        let added = self.front.insert_all(
+        let added = self.parts.load().front.insert_all(
             seqno,
             entries.into_iter().inspect(|(key, value)| {
                 let value_bytes = value.as_ref().map_or(0, Bytes::len);
@@ -133,7 +205,86 @@ impl Memtable {
         if inserted == 0 {
             return;
         }
+        writer.front.entries += added;
+        writer.front.bytes += bytes;
+        writer.latest_is_copied = false;
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.note_inserted(seqno, added);
+    }
+
+    /// Inserts many entries under one seqno, in the order given, by sorting them once.
+    ///
+    /// The outcome is that of [`insert_batch`](Self::insert_batch), but what is inserted never sees the
+    /// lock-free structure: that costs a fraction, and makes no difference to readers but a good one.
+    /// The seqno must be larger than any before, or the entries are inserted one by one after all.
+    pub fn insert_large_batch(
+        &self,
+        seqno: u64,
+        entries: impl IntoIterator<Item = (Bytes, Option<Bytes>)>,
+    ) {
+        let entries: Vec<_> = entries.into_iter().collect();
+        if entries.is_empty() {
+            return;
+        }
+        if !self.is_newer_than_all(seqno) {
+            return self.insert_batch(seqno, entries);
+        }
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if writer.front.entries > 0 {
+            self.flatten_front(&mut writer);
+        }
+        let array = sorted_batch(seqno, entries);
+        let added = array.len() as u64;
+        writer.latest_is_copied = !array.has_handles();
+        let parts = self.parts.load();
+        self.replace_parts(&writer, parts.with(array, Arc::clone(&parts.front)));
+        self.note_inserted(seqno, added);
+    }
+
+    /// Counts bytes that what was inserted last keeps alive beside its keys and values: what else is in
+    /// the buffers that these are slices of. They are forgotten when entries become copies.
+    pub fn add_slack(&self, bytes: u64) {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = if writer.latest_is_copied {
+            return;
+        } else if writer.front.entries > 0 {
+            &mut writer.front.slack_bytes
+        } else {
+            &mut writer.kept_slack_bytes
+        };
+        *tally += bytes;
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn front_is_full(&self, writer: &Writer) -> bool {
+        writer.front.entries >= FRONT_ENTRIES_MAX || writer.front.bytes >= self.front_bytes_max
+    }
+
+    fn is_newer_than_all(&self, seqno: u64) -> bool {
+        self.is_empty() || seqno > self.seqno_largest.load(Ordering::Relaxed)
+    }
+
+    /// The front becomes an array, and a new one takes its place.
+    fn flatten_front(&self, writer: &mut Writer) {
+        let tally = std::mem::take(&mut writer.front);
+        let parts = self.parts.load();
+        let entries = usize::try_from(tally.entries).unwrap_or_default();
+        let array = flatten(&parts.front, entries);
+        if array.has_handles() {
+            writer.kept_slack_bytes += tally.slack_bytes;
+        }
+        let front = HeldFront::new(self.disposal.clone());
+        self.replace_parts(writer, parts.with(array, front));
+    }
+
+    /// Publishes parts with an empty front.
+    fn replace_parts(&self, writer: &Writer, parts: Parts) {
+        let bytes = parts.array_bytes() + writer.kept_slack_bytes;
+        self.parts.store(Arc::new(parts));
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    fn note_inserted(&self, seqno: u64, added: u64) {
         self.entry_count.fetch_add(added, Ordering::Relaxed);
         self.seqno_smallest.fetch_min(seqno, Ordering::Relaxed);
         self.seqno_largest.fetch_max(seqno, Ordering::Relaxed);
@@ -144,7 +295,12 @@ impl Memtable {
     /// `None`: this memtable knows nothing of the key at that seqno, an older source may. A
     /// tombstone is `Some`, with `value: None`.
     pub fn get(&self, key: &[u8], seqno: u64) -> Option<Found> {
-        self.front.get(key, seqno)
+        let parts = self.parts.load();
+        let in_front = parts.front.get(key, seqno);
+        in_front.or_else(|| {
+            let mut arrays = parts.arrays.iter();
+            arrays.find_map(|array| array.get(key, seqno))
+        })
     }
 
     /// Creates a cursor that sees, of each key, the newest version at or below `seqno`, tombstones
@@ -154,15 +310,17 @@ impl Memtable {
     /// published: the cursor then shows one unchanging snapshot. Entries that are inserted later at
     /// or below `seqno` may or may not be seen.
     pub fn cursor(self: &Arc<Self>, seqno: u64) -> MemtableCursor {
-        MemtableCursor::new(Arc::clone(self), seqno)
+        MemtableCursor::new(Arc::clone(self), &self.parts.load(), seqno)
     }
 
-    /// How many bytes the memtable holds: keys, values and [`ENTRY_OVERHEAD_BYTES`] for every insert
-    /// so far, older and replaced versions included.
+    /// How many bytes the memtable holds: keys, values and what each entry costs beside them, which is
+    /// [`ENTRY_OVERHEAD_BYTES`] in the front and 32 in an array; older versions included, replaced ones
+    /// while they are in the front.
     ///
-    /// It never shrinks. Keys and values count with their own lengths; if they are slices of larger
-    /// buffers, the slack (record headers, neighbours that were not inserted) is the caller's to
-    /// account for.
+    /// It shrinks a little each time the front becomes an array. Keys and values count with their own
+    /// lengths. In the front, and where a key and its value have more than 4 KiB together, they are
+    /// handles: if those are slices of larger buffers, the slack (record headers, neighbours that were
+    /// not inserted) is the caller's to account for, with [`add_slack`](Self::add_slack).
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -182,32 +340,6 @@ impl Memtable {
         let smallest = self.seqno_smallest.load(Ordering::Relaxed);
         let largest = self.seqno_largest.load(Ordering::Relaxed);
         (smallest <= largest).then_some((smallest, largest))
-    }
-
-    /// Appends to `into`, ascending, the first visible entries at or behind `from`.
-    ///
-    /// At least one if there is any, and no more than about `count_max`.
-    pub(crate) fn window_after(
-        &self,
-        from: Bound<&[u8]>,
-        seqno: u64,
-        count_max: usize,
-        into: &mut Vec<Slot>,
-    ) {
-        self.front.window_after(from, seqno, count_max, into);
-    }
-
-    /// Appends to `into`, ascending, the last visible entries at or before `to`.
-    ///
-    /// At least one if there is any; just one if `count_max` is one.
-    pub(crate) fn window_before(
-        &self,
-        to: Bound<&[u8]>,
-        seqno: u64,
-        count_max: usize,
-        into: &mut Vec<Slot>,
-    ) {
-        self.front.window_before(to, seqno, count_max, into);
     }
 }
 

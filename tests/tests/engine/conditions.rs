@@ -187,12 +187,12 @@ fn conditions_see_memtables_level_0_deeper_levels_and_tombstones() -> TestResult
 fn conditions_see_sealed_memtables() -> TestResult {
     let machine = Machine::new(buffered().memtable_capacity(600), 1);
     let db = machine.open()?;
-    for number in 0..12 {
+    for number in 0..24 {
         db.put(key(number), value(number, 0))?;
     }
     db.delete(key(0))?;
     assert!(db.stats().sealed_memtables > 1 && db.stats().flushes == 0);
-    judges_every_key(&db, (0..14).map(key))
+    judges_every_key(&db, (0..26).map(key))
 }
 
 #[test]

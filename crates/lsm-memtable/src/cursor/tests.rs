@@ -127,27 +127,6 @@ fn a_cursor_sees_tombstones() {
     );
 }
 
-#[test]
-fn windows_grow_in_one_direction_and_start_small_at_a_turn() {
-    let memtable = numbered(2_000);
-    let mut cursor = memtable.cursor(u64::MAX);
-    cursor.seek_first();
-    assert_eq!(cursor.window.len(), WINDOW_FIRST_FORWARD);
-    for _ in 0..1_000 {
-        cursor.next();
-    }
-    assert_eq!(cursor.window.len(), WINDOW_MAX);
-    while cursor.index > 0 {
-        cursor.prev();
-    }
-    cursor.prev();
-    assert_eq!(cursor.window.len(), WINDOW_FIRST_BACKWARD);
-    cursor.next();
-    assert_eq!(cursor.window.len(), WINDOW_FIRST_FORWARD);
-    cursor.seek(b"");
-    assert_eq!(cursor.window.len(), WINDOW_FIRST_FORWARD);
-}
-
 /// A key out of few hundred, with long common prefixes and zeros among them.
 #[derive(Clone, Debug, PartialEq)]
 struct Key(Vec<u8>);
@@ -171,6 +150,7 @@ enum Step {
         value: Option<u8>,
         same_seqno: bool,
     },
+    PutMany(Vec<(Key, Option<u8>)>),
     Open {
         back: u8,
     },
@@ -185,7 +165,12 @@ enum Step {
 
 impl Arbitrary for Step {
     fn arbitrary(g: &mut Gen) -> Self {
-        match u8::arbitrary(g) % 32 {
+        match u8::arbitrary(g) % 33 {
+            31 => {
+                let count = u8::arbitrary(g) % 20;
+                let entries = (0..count).map(|_| (Key::arbitrary(g), Option::arbitrary(g)));
+                Step::PutMany(entries.collect())
+            }
             0..20 => Step::Put {
                 key: Key::arbitrary(g),
                 value: Option::arbitrary(g),
@@ -199,8 +184,8 @@ impl Arbitrary for Step {
             23 => Step::Seek(Key::arbitrary(g)),
             24 => Step::SeekForPrev(Key::arbitrary(g)),
             25..28 => Step::Next(u8::arbitrary(g) % 100),
-            28..31 => Step::Prev(u8::arbitrary(g) % 100),
-            _ => Step::Get(Key::arbitrary(g)),
+            28..=30 => Step::Prev(u8::arbitrary(g) % 100),
+            32.. => Step::Get(Key::arbitrary(g)),
         }
     }
 }
@@ -225,19 +210,23 @@ struct Pair {
     memtable: Arc<Memtable>,
     versions: Versions,
     seqno: u64,
+    /// The batch of `seqno` was large, and is whole.
+    seqno_is_sorted: bool,
     cursor: MemtableCursor,
     visible: Visible,
     position: Option<usize>,
 }
 
 impl Pair {
-    fn new() -> Self {
-        let memtable = Arc::new(Memtable::new());
+    /// Some entries fill the front, so that all that follows meets arrays too.
+    fn new(front_bytes_max: u64) -> Self {
+        let memtable = Arc::new(Memtable::new().with_front_bytes_max(front_bytes_max));
         Self {
             cursor: memtable.cursor(0),
             memtable,
             versions: Versions::new(),
             seqno: 0,
+            seqno_is_sorted: false,
             visible: Visible::new(),
             position: None,
         }
@@ -251,9 +240,10 @@ impl Pair {
                 same_seqno,
             } => {
                 // A seqno that a cursor may be reading at is published: it takes no more entries.
-                if !same_seqno || self.cursor.seqno >= self.seqno {
+                if !same_seqno || self.seqno_is_sorted || self.cursor.seqno >= self.seqno {
                     self.seqno += 1;
                 }
+                self.seqno_is_sorted = false;
                 let value = value.map(|value| vec![value; usize::from(value % 5)]);
                 self.memtable.insert(
                     self.seqno,
@@ -262,6 +252,21 @@ impl Pair {
                 );
                 self.versions
                     .insert((key.0.clone(), Reverse(self.seqno)), value);
+            }
+            Step::PutMany(entries) => {
+                if entries.is_empty() {
+                    return;
+                }
+                (self.seqno, self.seqno_is_sorted) = (self.seqno + 1, true);
+                let value = |value: Option<u8>| value.map(|value| vec![value; 3]);
+                let batch = entries
+                    .iter()
+                    .map(|(key, tag)| (Bytes::from(key.0.clone()), value(*tag).map(Bytes::from)));
+                self.memtable.insert_large_batch(self.seqno, batch);
+                for (key, tag) in entries {
+                    let version = (key.0.clone(), Reverse(self.seqno));
+                    self.versions.insert(version, value(*tag));
+                }
             }
             Step::Open { back } => {
                 let seqno = self.seqno.saturating_sub(u64::from(*back) / 4);
@@ -331,8 +336,8 @@ impl Pair {
 
 #[test]
 fn a_cursor_and_get_agree_with_a_sorted_model_at_every_snapshot() {
-    fn property(steps: Vec<Step>) -> bool {
-        let mut pair = Pair::new();
+    fn property(front_bytes_max: u16, steps: Vec<Step>) -> bool {
+        let mut pair = Pair::new(u64::from(front_bytes_max % 8192));
         for step in &steps {
             pair.apply(step);
         }
@@ -342,5 +347,5 @@ fn a_cursor_and_get_agree_with_a_sorted_model_at_every_snapshot() {
         .rng(Gen::new(1_500))
         .tests(400)
         .max_tests(400)
-        .quickcheck(property as fn(Vec<Step>) -> bool);
+        .quickcheck(property as fn(u16, Vec<Step>) -> bool);
 }

@@ -150,6 +150,102 @@ fn values_share_the_buffer_they_came_in() {
     assert_eq!(cursor.value_bytes().unwrap().as_ptr(), buffer[4..].as_ptr());
 }
 
+fn flatten_front(memtable: &Memtable) {
+    let mut writer = memtable.writer.lock().unwrap();
+    memtable.flatten_front(&mut writer);
+}
+
+#[test]
+fn an_array_answers_as_its_front_did_takes_less_and_lets_small_buffers_go() {
+    let buffer = Bytes::from(vec![7; 64]);
+    let memtable = Memtable::new();
+    for seqno in 0..100_u64 {
+        let key = Bytes::copy_from_slice(&(seqno % 40).to_be_bytes());
+        memtable.insert(seqno, key, Some(buffer.clone()));
+    }
+    memtable.add_slack(1_000);
+    let payload_bytes = 100 * (8 + 64);
+    assert_eq!(
+        memtable.bytes(),
+        payload_bytes + 1_000 + 100 * ENTRY_OVERHEAD_BYTES
+    );
+    let answer = |seqno: u64| memtable.get(&(seqno % 40).to_be_bytes(), seqno);
+    let before: Vec<_> = (0..100).map(answer).collect();
+
+    flatten_front(&memtable);
+    assert_eq!((0..100).map(answer).collect::<Vec<_>>(), before);
+    assert_eq!(memtable.entry_count(), 100);
+    assert_eq!(
+        memtable.bytes(),
+        payload_bytes + 100 * 32,
+        "no slack is kept"
+    );
+    drop((before, memtable));
+    assert!(buffer.is_unique());
+}
+
+#[test]
+fn slack_is_counted_as_long_as_a_handle_may_keep_it_alive() {
+    let large = Bytes::from(vec![7; 5_000]);
+    let memtable = Memtable::new();
+    memtable.insert(1, bytes("k"), Some(large.clone()));
+    memtable.add_slack(1_000);
+    flatten_front(&memtable);
+    assert_eq!(memtable.bytes(), 5_001 + 32 + 1_000);
+    memtable.insert_large_batch(2, [(bytes("k"), Some(bytes("small")))]);
+    memtable.add_slack(500);
+    assert_eq!(memtable.bytes(), 5_001 + 6 + 2 * 32 + 1_000, "all copies");
+    memtable.insert_large_batch(3, [(bytes("k"), Some(large))]);
+    memtable.add_slack(500);
+    assert_eq!(memtable.bytes(), 2 * 5_001 + 6 + 3 * 32 + 1_500);
+}
+
+#[test]
+fn a_front_that_is_full_becomes_an_array_between_two_seqnos() {
+    let memtable = Memtable::new().with_front_bytes_max(1);
+    let arrays = || memtable.parts.load().arrays.len();
+    put(&memtable, 1, "a", "1");
+    assert_eq!(arrays(), 0);
+    put(&memtable, 2, "a", "2");
+    assert_eq!(arrays(), 1);
+    put(&memtable, 2, "b", "2");
+    put(&memtable, 2, "a", "two");
+    assert_eq!(arrays(), 1, "one batch lies in one part");
+    assert_eq!(value_at(&memtable, "a", 1), Some((1, Some("1".into()))));
+    assert_eq!(value_at(&memtable, "a", 2), Some((2, Some("two".into()))));
+}
+
+#[test]
+fn a_large_batch_is_the_same_as_its_entries_one_by_one() {
+    let (one_by_one, sorted) = (Memtable::new(), Memtable::new());
+    for memtable in [&one_by_one, &sorted] {
+        put(memtable, 1, "a", "old");
+        put(memtable, 1, "z", "old");
+    }
+    let entries = || {
+        let keys = ["m", "a", "c", "a", "m", "b"];
+        let entries = keys.into_iter().zip(0..);
+        entries.map(|(key, at)| (bytes(key), (at != 4).then(|| bytes(&format!("value {at}")))))
+    };
+    one_by_one.insert_batch(2, entries());
+    sorted.insert_large_batch(2, entries());
+    assert_eq!(sorted.entry_count(), one_by_one.entry_count());
+    assert_eq!(sorted.seqno_range(), Some((1, 2)));
+    for seqno in [1, 2] {
+        for key in ["a", "b", "c", "m", "z"] {
+            assert_eq!(
+                value_at(&sorted, key, seqno),
+                value_at(&one_by_one, key, seqno),
+                "{key}"
+            );
+        }
+    }
+    sorted.insert_large_batch(2, [(bytes("a"), Some(bytes("again")))]);
+    assert_eq!(value_at(&sorted, "a", 2), Some((2, Some("again".into()))));
+    sorted.insert_large_batch(3, []);
+    assert_eq!(sorted.seqno_range(), Some((1, 2)));
+}
+
 #[test]
 fn a_large_memtable_drops_on_a_small_stack_and_lets_its_buffers_go() {
     let buffer = Bytes::from(vec![7; 64]);
@@ -254,7 +350,16 @@ fn check_snapshot(memtable: &Arc<Memtable>, seqno: u64, backward: bool) {
 
 #[test]
 fn readers_beside_a_writer_see_whole_batches_in_strict_order() {
-    let memtable = Arc::new(Memtable::new());
+    check_readers_beside_a_writer(Memtable::new());
+}
+
+#[test]
+fn readers_see_whole_batches_while_fronts_become_arrays_and_arrays_are_merged() {
+    check_readers_beside_a_writer(Memtable::new().with_front_bytes_max(9_000));
+}
+
+fn check_readers_beside_a_writer(memtable: Memtable) {
+    let memtable = Arc::new(memtable);
     let published = Arc::new(AtomicU64::new(0));
     let done = Arc::new(AtomicBool::new(false));
     let readers: Vec<_> = (0..3)
@@ -276,6 +381,11 @@ fn readers_beside_a_writer_see_whole_batches_in_strict_order() {
         })
         .collect();
     for seqno in 1..=BATCHES {
+        if seqno % 7 == 0 {
+            memtable.insert_large_batch(seqno, batch(seqno));
+            published.store(seqno, Ordering::Release);
+            continue;
+        }
         // Some keys twice under one seqno, so that replacements run beside the readers.
         memtable.insert_batch(
             seqno,

@@ -1,0 +1,341 @@
+//! An array: sorted entries that never change, in one piece of memory.
+//!
+//! A front that filled up, a large batch that was sorted once, or several arrays merged. Made by
+//! [`Parts`](crate::parts::Parts), searched by the memtable, walked by
+//! [`ArrayCursor`](crate::array_cursor::ArrayCursor). It holds every version of every key, like a
+//! front, so a read at any seqno may come to it. It never locks and is never written to.
+//!
+//! Searches compare eight bytes of each key, taken behind the prefix that all keys of the array
+//! share, and touch keys only where those are equal. Small entries lie side by side, in order, in one
+//! buffer: walking and merging read memory forward, and what is dropped is one buffer and not a node
+//! for each. Large ones stay handles to the buffers they came in.
+
+use bytes::Bytes;
+use std::cmp::Ordering;
+
+use crate::key::{cmp_same_head, key_head};
+use crate::memtable::Found;
+
+/// What an entry of an array costs beside the bytes of its key and value.
+pub(crate) const ARRAY_ENTRY_OVERHEAD_BYTES: u64 =
+    (size_of::<ArrayEntry>() + size_of::<u64>()) as u64;
+
+/// Keys and values that are together no longer than this are copied into the array; to copy them is
+/// then cheaper than to follow a handle.
+const INLINE_BYTES_MAX: usize = 4096;
+
+/// The length of a value that is not there: a tombstone. Values that are inline are shorter.
+const NO_VALUE: u16 = u16::MAX;
+
+#[derive(Clone, Copy, Debug)]
+struct ArrayEntry {
+    place: Place,
+    seqno: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// In `bytes`: the key from `offset` on, then the value.
+    Inline {
+        offset: usize,
+        key_len: u16,
+        value_len: u16,
+    },
+    /// In `shared`, at this index.
+    Shared(usize),
+}
+
+/// Key ascending, then seqno descending.
+pub(crate) struct Array {
+    prefix_len: usize,
+    /// Of each key, behind the prefix.
+    heads: Box<[u64]>,
+    entries: Box<[ArrayEntry]>,
+    bytes: Bytes,
+    shared: Box<[(Bytes, Option<Bytes>)]>,
+    memory_bytes: u64,
+    seqno_largest: u64,
+    has_versions: bool,
+}
+
+impl Array {
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Bytes of keys and values, those behind handles too, [`ARRAY_ENTRY_OVERHEAD_BYTES`] each.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
+    }
+
+    pub(crate) fn seqno_largest(&self) -> u64 {
+        self.seqno_largest
+    }
+
+    /// Whether some entry is a handle, and no copy.
+    pub(crate) fn has_handles(&self) -> bool {
+        !self.shared.is_empty()
+    }
+
+    /// Whether some key is there more than once.
+    pub(crate) fn has_versions(&self) -> bool {
+        self.has_versions
+    }
+
+    /// The key at `at`, which is below the length; empty if it is not.
+    pub(crate) fn key(&self, at: usize) -> &[u8] {
+        self.entries.get(at).map_or(&[], |entry| self.key_of(entry))
+    }
+
+    /// The value at `at`; `None` for a tombstone.
+    pub(crate) fn value(&self, at: usize) -> Option<&[u8]> {
+        match self.entries.get(at)?.place {
+            Place::Inline {
+                offset,
+                key_len,
+                value_len,
+            } if value_len != NO_VALUE => {
+                let start = offset + usize::from(key_len);
+                self.bytes.get(start..start + usize::from(value_len))
+            }
+            Place::Inline { .. } => None,
+            Place::Shared(index) => self.shared.get(index)?.1.as_deref(),
+        }
+    }
+
+    pub(crate) fn seqno(&self, at: usize) -> u64 {
+        self.entries.get(at).map_or(0, |entry| entry.seqno)
+    }
+
+    /// Key and value at `at` as handles that keep little alive: copies, unless they are large.
+    pub(crate) fn handles(&self, at: usize) -> (Bytes, Option<Bytes>) {
+        match self.entries.get(at).map(|entry| entry.place) {
+            Some(Place::Shared(index)) => self
+                .shared
+                .get(index)
+                .map_or_else(Default::default, Clone::clone),
+            _ => (
+                Bytes::copy_from_slice(self.key(at)),
+                self.value(at).map(Bytes::copy_from_slice),
+            ),
+        }
+    }
+
+    /// The newest version of `key` at or below `seqno`.
+    pub(crate) fn get(&self, key: &[u8], seqno: u64) -> Option<Found> {
+        let at = self.lower_bound(key, seqno);
+        if at == self.len() || self.key(at) != key {
+            return None;
+        }
+        let value = self.value(at);
+        Some(Found {
+            seqno: self.seqno(at),
+            value: match self.entries.get(at)?.place {
+                Place::Inline { .. } => value.map(|value| self.bytes.slice_ref(value)),
+                Place::Shared(index) => self.shared.get(index)?.1.clone(),
+            },
+        })
+    }
+
+    /// The first entry at or behind version `seqno` of `key`, older versions being behind newer ones.
+    pub(crate) fn lower_bound(&self, key: &[u8], seqno: u64) -> usize {
+        let prefix = self.key(0).get(..self.prefix_len).unwrap_or_default();
+        let Some(rest) = key.strip_prefix(prefix) else {
+            return if key < prefix { 0 } else { self.len() };
+        };
+        let head = key_head(rest);
+        let start = self.heads.partition_point(|other| *other < head);
+        let end = self.end_of(start, |other| self.heads.get(other) == Some(&head));
+        let same_heads = self.entries.get(start..end).unwrap_or_default();
+        start
+            + same_heads.partition_point(|entry| {
+                cmp_same_head(self.rest_of(entry), rest)
+                    .then_with(|| seqno.cmp(&entry.seqno))
+                    .is_lt()
+            })
+    }
+
+    /// Where the versions of the key at `at` begin.
+    pub(crate) fn start_of_key(&self, at: usize) -> usize {
+        if self.has_versions {
+            self.lower_bound(self.key(at), u64::MAX)
+        } else {
+            at
+        }
+    }
+
+    /// Where the versions of the key at `at` end.
+    pub(crate) fn end_of_key(&self, at: usize) -> usize {
+        if !self.has_versions {
+            return at + 1;
+        }
+        let key = self.key(at);
+        self.end_of(at, |other| self.key(other) == key)
+    }
+
+    /// The end of the entries from `start` on that are the `same`; `start` if that one is not. Takes
+    /// time by the logarithm of how many they are.
+    fn end_of(&self, start: usize, same: impl Fn(usize) -> bool) -> usize {
+        if start >= self.len() || !same(start) {
+            return start;
+        }
+        let (mut inside, mut step) = (start, 1);
+        while inside + step < self.len() && same(inside + step) {
+            inside += step;
+            step *= 2;
+        }
+        let (mut low, mut high) = (inside + 1, (inside + step).min(self.len()));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if same(middle) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    fn key_of(&self, entry: &ArrayEntry) -> &[u8] {
+        match entry.place {
+            Place::Inline {
+                offset, key_len, ..
+            } => self
+                .bytes
+                .get(offset..offset + usize::from(key_len))
+                .unwrap_or_default(),
+            Place::Shared(index) => self.shared.get(index).map_or(&[], |(key, _)| key),
+        }
+    }
+
+    fn rest_of(&self, entry: &ArrayEntry) -> &[u8] {
+        self.key_of(entry)
+            .get(self.prefix_len..)
+            .unwrap_or_default()
+    }
+}
+
+/// Makes an array of entries that come in its order.
+#[derive(Default)]
+pub(crate) struct ArrayBuilder {
+    bytes: Vec<u8>,
+    entries: Vec<ArrayEntry>,
+    shared: Vec<(Bytes, Option<Bytes>)>,
+    shared_bytes: u64,
+    seqno_largest: u64,
+    has_versions: bool,
+}
+
+impl ArrayBuilder {
+    /// Room for so many entries, of so many bytes.
+    pub(crate) fn with_capacity(entries: usize, bytes: usize) -> Self {
+        Self {
+            entries: Vec::with_capacity(entries),
+            bytes: Vec::with_capacity(bytes),
+            ..Self::default()
+        }
+    }
+
+    /// Adds an entry behind all others. `handles` are its key and value, and asked for only if it is
+    /// not copied.
+    pub(crate) fn push(
+        &mut self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        seqno: u64,
+        handles: impl FnOnce() -> (Bytes, Option<Bytes>),
+    ) {
+        let order = match self.last_key() {
+            Some(last) => last.cmp(key),
+            None => Ordering::Less,
+        };
+        debug_assert!(order.is_le(), "keys ascend");
+        debug_assert!(
+            order.is_lt() || self.entries.last().is_some_and(|last| last.seqno >= seqno),
+            "newer versions come first"
+        );
+        self.has_versions |= order.is_eq();
+        self.seqno_largest = self.seqno_largest.max(seqno);
+        let value_bytes = value.map_or(0, <[u8]>::len);
+        let is_small = key.len().saturating_add(value_bytes) <= INLINE_BYTES_MAX;
+        let lens = (u16::try_from(key.len()), u16::try_from(value_bytes));
+        let place = if let (true, (Ok(key_len), Ok(value_len))) = (is_small, lens) {
+            let offset = self.bytes.len();
+            self.bytes.extend_from_slice(key);
+            self.bytes.extend_from_slice(value.unwrap_or_default());
+            Place::Inline {
+                offset,
+                key_len,
+                value_len: value.map_or(NO_VALUE, |_| value_len),
+            }
+        } else {
+            self.shared_bytes += key.len() as u64 + value_bytes as u64;
+            self.shared.push(handles());
+            Place::Shared(self.shared.len() - 1)
+        };
+        self.entries.push(ArrayEntry { place, seqno });
+    }
+
+    pub(crate) fn finish(self) -> Array {
+        let overhead_bytes = self.entries.len() as u64 * ARRAY_ENTRY_OVERHEAD_BYTES;
+        let mut array = Array {
+            prefix_len: 0,
+            heads: Box::default(),
+            memory_bytes: self.bytes.len() as u64 + self.shared_bytes + overhead_bytes,
+            entries: self.entries.into_boxed_slice(),
+            bytes: Bytes::from(self.bytes),
+            shared: self.shared.into_boxed_slice(),
+            seqno_largest: self.seqno_largest,
+            has_versions: self.has_versions,
+        };
+        // What the first and the last key share, all between them share.
+        let (first, last) = (array.key(0), array.key(array.len().wrapping_sub(1)));
+        array.prefix_len = first.iter().zip(last).take_while(|(a, b)| a == b).count();
+        let heads = array.entries.iter();
+        array.heads = heads.map(|entry| key_head(array.rest_of(entry))).collect();
+        array
+    }
+
+    fn last_key(&self) -> Option<&[u8]> {
+        match self.entries.last()?.place {
+            Place::Inline {
+                offset, key_len, ..
+            } => self.bytes.get(offset..offset + usize::from(key_len)),
+            Place::Shared(index) => self.shared.get(index).map(|(key, _)| &key[..]),
+        }
+    }
+}
+
+/// Merges arrays, the newest first: every version of every key.
+pub(crate) fn merge(newest_first: &[&Array]) -> Array {
+    let entries = newest_first.iter().map(|array| array.len()).sum();
+    let bytes = newest_first.iter().map(|array| array.bytes.len()).sum();
+    let mut merged = ArrayBuilder::with_capacity(entries, bytes);
+    let mut places = vec![0; newest_first.len()];
+    loop {
+        let mut smallest: Option<(usize, &[u8], u64)> = None;
+        for (source, array) in newest_first.iter().enumerate() {
+            if places[source] == array.len() {
+                continue;
+            }
+            let key = array.key(places[source]);
+            let head = key_head(key);
+            let is_smaller = smallest.is_none_or(|(_, other, other_head)| {
+                // Of equal keys the newest array's comes first: its versions are all newer.
+                head < other_head || (head == other_head && cmp_same_head(key, other).is_lt())
+            });
+            if is_smaller {
+                smallest = Some((source, key, head));
+            }
+        }
+        let Some((source, key, _)) = smallest else {
+            return merged.finish();
+        };
+        let (array, at) = (newest_first[source], places[source]);
+        merged.push(key, array.value(at), array.seqno(at), || array.handles(at));
+        places[source] += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests;
