@@ -74,7 +74,11 @@ struct Slot<R, S: SyncShim> {
 }
 
 enum Answer<R> {
-    Pending,
+    /// `is_waited_for`: the owner sleeps until it is woken. To wake somebody costs a system call, and
+    /// a leader that answers itself sleeps never.
+    Pending {
+        is_waited_for: bool,
+    },
     /// The owner has been made the leader and must act.
     Lead,
     Ready(Result<R, Abandoned>),
@@ -277,10 +281,16 @@ impl<T, R, S: SyncShim> fmt::Debug for CommitQueue<T, R, S> {
     }
 }
 
+impl<R> Answer<R> {
+    const PENDING: Self = Self::Pending {
+        is_waited_for: false,
+    };
+}
+
 impl<R, S: SyncShim> Slot<R, S> {
     fn new() -> Self {
         Self {
-            answer: S::mutex(Answer::Pending),
+            answer: S::mutex(Answer::PENDING),
             wake: S::condvar(),
         }
     }
@@ -290,8 +300,10 @@ impl<R, S: SyncShim> Slot<R, S> {
     }
 
     fn put(&self, answer: Answer<R>) {
-        *self.lock() = answer;
-        S::notify_one(&self.wake);
+        let before = std::mem::replace(&mut *self.lock(), answer);
+        if matches!(before, Answer::Pending { is_waited_for: true }) {
+            S::notify_one(&self.wake);
+        }
     }
 
     /// Waits for the answer (`Some`) or for leadership (`None`).
@@ -302,11 +314,13 @@ impl<R, S: SyncShim> Slot<R, S> {
                 Answer::Ready(result) => return Some(result),
                 Answer::Taken => return Some(Err(Abandoned)),
                 Answer::Lead => {
-                    *answer = Answer::Pending;
+                    *answer = Answer::PENDING;
                     return None;
                 }
-                Answer::Pending => {
-                    *answer = Answer::Pending;
+                Answer::Pending { .. } => {
+                    *answer = Answer::Pending {
+                        is_waited_for: true,
+                    };
                     answer = S::wait(&self.wake, answer);
                 }
             }
