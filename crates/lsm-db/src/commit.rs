@@ -340,7 +340,7 @@ pub(crate) fn insert(
         count += 1;
     }
     let mut sliced_bytes = 0;
-    let mut share = |part: &[u8]| {
+    let share = |part: &[u8]| {
         if part.len() < buffer.len() / SLICE_RATIO_MAX {
             Bytes::copy_from_slice(part)
         } else {
@@ -349,10 +349,9 @@ pub(crate) fn insert(
         }
     };
     // All of them were good just now.
-    let operations = Entries::new(payload)
-        .flatten()
-        .map(|(key, entry)| (share(key), entry.value().map(&mut share)));
-    logged.insert(seqno, count, operations);
+    let operations = Entries::new(payload).flatten();
+    let operations = operations.map(|(key, entry)| (key, entry.value()));
+    logged.insert(seqno, count, operations, share);
     Ok(sliced_bytes)
 }
 

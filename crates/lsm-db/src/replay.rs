@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use lsm_wal::{Record, RecoveredLog};
 
 use crate::adoption::LEGACY_LOG_SEQNO;
@@ -52,7 +53,10 @@ impl Replay {
         }
         let logged = LoggedMemtable::new(1, self.capacity_bytes, &self.context);
         let logged = logged.of_legacy_log(log_len);
-        logged.insert(LEGACY_LOG_SEQNO, writes.len(), writes.into_iter());
+        let operations = writes.iter();
+        let operations = operations.map(|(key, value)| (&key[..], value.as_deref()));
+        let count = writes.len();
+        logged.insert(LEGACY_LOG_SEQNO, count, operations, Bytes::copy_from_slice);
         logged.wrote(None, LEGACY_LOG_SEQNO, 0);
         self.last_seqno = LEGACY_LOG_SEQNO;
         self.memtables.push(logged);

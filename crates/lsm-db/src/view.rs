@@ -81,20 +81,21 @@ impl LoggedMemtable {
         self.legacy_log_len
     }
 
-    /// Inserts a batch of so many operations.
-    pub(crate) fn insert(
+    /// Inserts a batch of so many operations. `share` makes handles of what stays one.
+    pub(crate) fn insert<'a>(
         &self,
         seqno: u64,
         count: usize,
-        operations: impl Iterator<Item = (Bytes, Option<Bytes>)>,
+        operations: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+        mut share: impl FnMut(&'a [u8]) -> Bytes,
     ) {
         // The filter first: whoever may see the entry must find it.
         let operations = operations.inspect(|(key, _)| self.filter.insert(key));
         if count >= LARGE_BATCH_ENTRIES {
-            self.memtable.insert_large_batch(seqno, operations);
-        } else {
-            self.memtable.insert_batch(seqno, operations);
+            return self.memtable.insert_large_batch(seqno, operations, share);
         }
+        let shared = operations.map(|(key, value)| (share(key), value.map(&mut share)));
+        self.memtable.insert_batch(seqno, shared);
     }
 
     /// Notes where the latest inserts are logged, and what of their buffer is nothing they need.

@@ -227,7 +227,7 @@ pub(crate) struct ArrayBuilder {
 }
 
 impl ArrayBuilder {
-    /// Room for so many entries, of so many bytes.
+    /// Room for so many entries, and for so many bytes of them.
     pub(crate) fn with_capacity(entries: usize, bytes: usize) -> Self {
         Self {
             entries: Vec::with_capacity(entries),

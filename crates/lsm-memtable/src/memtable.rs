@@ -216,24 +216,42 @@ impl Memtable {
     ///
     /// The outcome is that of [`insert_batch`](Self::insert_batch), but what is inserted never sees the
     /// lock-free structure: that costs a fraction, and makes no difference to readers but a good one.
-    /// The seqno must be larger than any before, or the entries are inserted one by one after all.
-    pub fn insert_large_batch(
+    /// Small entries are copied; of a key and a value that have more than 4 KiB together, `share` is
+    /// asked for handles. The seqno must be larger than any before, or the entries are inserted one by
+    /// one after all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use lsm_memtable::Memtable;
+    ///
+    /// let words = ["pear", "apple", "quince", "fig"]; // and some hundred more
+    /// let memtable = Memtable::new();
+    /// let entries = words.map(|word| (word.as_bytes(), Some(&b"fruit"[..])));
+    /// memtable.insert_large_batch(1, entries, Bytes::copy_from_slice);
+    /// assert!(memtable.get(b"fig", 1).is_some());
+    /// ```
+    pub fn insert_large_batch<'a>(
         &self,
         seqno: u64,
-        entries: impl IntoIterator<Item = (Bytes, Option<Bytes>)>,
+        entries: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+        mut share: impl FnMut(&'a [u8]) -> Bytes,
     ) {
         let entries: Vec<_> = entries.into_iter().collect();
         if entries.is_empty() {
             return;
         }
         if !self.is_newer_than_all(seqno) {
-            return self.insert_batch(seqno, entries);
+            let entries = entries.into_iter();
+            let shared = entries.map(|(key, value)| (share(key), value.map(&mut share)));
+            return self.insert_batch(seqno, shared);
         }
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if writer.front.entries > 0 {
             self.flatten_front(&mut writer);
         }
-        let array = sorted_batch(seqno, entries);
+        let array = sorted_batch(seqno, &entries, share);
         let added = array.len() as u64;
         writer.latest_is_copied = !array.has_handles();
         let parts = self.parts.load();

@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use crate::array::{Array, ArrayBuilder, merge};
 use crate::front::Front;
-use crate::key::key_head;
+use crate::key::{cmp_same_head, key_head};
 
 /// So many arrays of about one size are merged into one.
 const MERGE_ARRAYS: usize = 4;
@@ -106,7 +106,11 @@ pub(crate) fn flatten(front: &Front, entries: usize) -> Array {
 }
 
 /// The array of a batch: sorted once, the later of two operations on a key kept.
-pub(crate) fn sorted_batch(seqno: u64, mut entries: Vec<(Bytes, Option<Bytes>)>) -> Array {
+pub(crate) fn sorted_batch<'a>(
+    seqno: u64,
+    entries: &[(&'a [u8], Option<&'a [u8]>)],
+    mut share: impl FnMut(&'a [u8]) -> Bytes,
+) -> Array {
     let mut order: Vec<(u64, usize)> = entries
         .iter()
         .enumerate()
@@ -114,25 +118,19 @@ pub(crate) fn sorted_batch(seqno: u64, mut entries: Vec<(Bytes, Option<Bytes>)>)
         .collect();
     order.sort_unstable_by(|(head, at), (other_head, other)| {
         head.cmp(other_head)
-            .then_with(|| entries[*at].0.cmp(&entries[*other].0))
+            .then_with(|| cmp_same_head(entries[*at].0, entries[*other].0))
             // The later operation first.
             .then_with(|| other.cmp(at))
     });
-    let bytes = entries
-        .iter()
-        .map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len))
-        .sum();
-    let mut builder = ArrayBuilder::with_capacity(entries.len(), bytes);
-    let mut last: Option<Bytes> = None;
-    for (_, at) in order {
-        let (key, value) = std::mem::take(&mut entries[at]);
-        if last.as_ref() == Some(&key) {
-            continue;
+    let lens = entries.iter();
+    let bytes = lens.map(|(key, value)| key.len() + value.map_or(0, <[u8]>::len));
+    let mut builder = ArrayBuilder::with_capacity(entries.len(), bytes.sum());
+    let mut last = None;
+    for (key, value) in order.into_iter().map(|(_, at)| entries[at]) {
+        if last != Some(key) {
+            builder.push(key, value, seqno, || (share(key), value.map(&mut share)));
+            last = Some(key);
         }
-        builder.push(&key, value.as_deref(), seqno, || {
-            (key.clone(), value.clone())
-        });
-        last = Some(key);
     }
     builder.finish()
 }

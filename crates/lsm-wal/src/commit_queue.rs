@@ -301,7 +301,12 @@ impl<R, S: SyncShim> Slot<R, S> {
 
     fn put(&self, answer: Answer<R>) {
         let before = std::mem::replace(&mut *self.lock(), answer);
-        if matches!(before, Answer::Pending { is_waited_for: true }) {
+        if matches!(
+            before,
+            Answer::Pending {
+                is_waited_for: true
+            }
+        ) {
             S::notify_one(&self.wake);
         }
     }

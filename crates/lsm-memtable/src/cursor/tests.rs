@@ -258,14 +258,15 @@ impl Pair {
                     return;
                 }
                 (self.seqno, self.seqno_is_sorted) = (self.seqno + 1, true);
-                let value = |value: Option<u8>| value.map(|value| vec![value; 3]);
-                let batch = entries
-                    .iter()
-                    .map(|(key, tag)| (Bytes::from(key.0.clone()), value(*tag).map(Bytes::from)));
-                self.memtable.insert_large_batch(self.seqno, batch);
-                for (key, tag) in entries {
+                let values = entries.iter();
+                let values: Vec<_> = values.map(|(_, tag)| tag.map(|tag| vec![tag; 3])).collect();
+                let batch = entries.iter().zip(&values);
+                let batch = batch.map(|((key, _), value)| (&key.0[..], value.as_deref()));
+                let copy = Bytes::copy_from_slice;
+                self.memtable.insert_large_batch(self.seqno, batch, copy);
+                for ((key, _), value) in entries.iter().zip(values) {
                     let version = (key.0.clone(), Reverse(self.seqno));
-                    self.versions.insert(version, value(*tag));
+                    self.versions.insert(version, value);
                 }
             }
             Step::Open { back } => {

@@ -192,10 +192,12 @@ fn slack_is_counted_as_long_as_a_handle_may_keep_it_alive() {
     memtable.add_slack(1_000);
     flatten_front(&memtable);
     assert_eq!(memtable.bytes(), 5_001 + 32 + 1_000);
-    memtable.insert_large_batch(2, [(bytes("k"), Some(bytes("small")))]);
+    let no_handle = |_: &[u8]| panic!("a small entry is copied");
+    memtable.insert_large_batch(2, [(&b"k"[..], Some(&b"small"[..]))], no_handle);
     memtable.add_slack(500);
     assert_eq!(memtable.bytes(), 5_001 + 6 + 2 * 32 + 1_000, "all copies");
-    memtable.insert_large_batch(3, [(bytes("k"), Some(large))]);
+    let large_entry = [(&b"k"[..], Some(&large[..]))];
+    memtable.insert_large_batch(3, large_entry, Bytes::copy_from_slice);
     memtable.add_slack(500);
     assert_eq!(memtable.bytes(), 2 * 5_001 + 6 + 3 * 32 + 1_500);
 }
@@ -228,7 +230,11 @@ fn a_large_batch_is_the_same_as_its_entries_one_by_one() {
         entries.map(|(key, at)| (bytes(key), (at != 4).then(|| bytes(&format!("value {at}")))))
     };
     one_by_one.insert_batch(2, entries());
-    sorted.insert_large_batch(2, entries());
+    let owned: Vec<_> = entries().collect();
+    let borrowed = owned
+        .iter()
+        .map(|(key, value)| (&key[..], value.as_deref()));
+    sorted.insert_large_batch(2, borrowed, Bytes::copy_from_slice);
     assert_eq!(sorted.entry_count(), one_by_one.entry_count());
     assert_eq!(sorted.seqno_range(), Some((1, 2)));
     for seqno in [1, 2] {
@@ -240,9 +246,10 @@ fn a_large_batch_is_the_same_as_its_entries_one_by_one() {
             );
         }
     }
-    sorted.insert_large_batch(2, [(bytes("a"), Some(bytes("again")))]);
+    let again = [(&b"a"[..], Some(&b"again"[..]))];
+    sorted.insert_large_batch(2, again, Bytes::copy_from_slice);
     assert_eq!(value_at(&sorted, "a", 2), Some((2, Some("again".into()))));
-    sorted.insert_large_batch(3, []);
+    sorted.insert_large_batch(3, [], Bytes::copy_from_slice);
     assert_eq!(sorted.seqno_range(), Some((1, 2)));
 }
 
@@ -382,7 +389,10 @@ fn check_readers_beside_a_writer(memtable: Memtable) {
         .collect();
     for seqno in 1..=BATCHES {
         if seqno % 7 == 0 {
-            memtable.insert_large_batch(seqno, batch(seqno));
+            let batch = batch(seqno);
+            let entries = batch.iter();
+            let entries = entries.map(|(key, value)| (&key[..], value.as_deref()));
+            memtable.insert_large_batch(seqno, entries, Bytes::copy_from_slice);
             published.store(seqno, Ordering::Release);
             continue;
         }

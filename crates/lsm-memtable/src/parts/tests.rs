@@ -41,8 +41,10 @@ fn a_merge_is_bounded_in_entries_and_in_bytes() {
 fn arrays_stay_few_however_many_fronts_there_were() {
     let mut arrays = Vec::new();
     for seqno in 0..300_u64 {
-        let entries = (0..8).map(|key| (Bytes::from(vec![key]), None)).collect();
-        arrays.insert(0, Arc::new(sorted_batch(seqno, entries)));
+        let keys: Vec<[u8; 1]> = (0..8).map(|key| [key]).collect();
+        let entries: Vec<_> = keys.iter().map(|key| (&key[..], None)).collect();
+        let array = sorted_batch(seqno, &entries, Bytes::copy_from_slice);
+        arrays.insert(0, Arc::new(array));
         merge_alike(&mut arrays);
         assert!(arrays.len() <= 3 * 6, "{} after {seqno}", arrays.len());
     }
@@ -58,10 +60,10 @@ fn arrays_stay_few_however_many_fronts_there_were() {
 #[test]
 fn a_sorted_batch_keeps_the_later_of_two_operations_on_a_key() {
     let entry =
-        |key: &'static str, value: Option<&'static str>| (Bytes::from(key), value.map(Bytes::from));
+        |key: &'static str, value: Option<&'static str>| (key.as_bytes(), value.map(str::as_bytes));
     let array = sorted_batch(
         5,
-        vec![
+        &[
             entry("same head, k", Some("first")),
             entry("b", Some("x")),
             entry("same head, k", None),
@@ -69,6 +71,7 @@ fn a_sorted_batch_keeps_the_later_of_two_operations_on_a_key() {
             entry("same head, k", Some("third")),
             entry("b", None),
         ],
+        Bytes::copy_from_slice,
     );
     let found = |key: &str| array.get(key.as_bytes(), 5).unwrap().value;
     assert_eq!(array.len(), 3);
