@@ -158,7 +158,7 @@ impl Engine {
             }
             (written, _) => duplicate(written),
         };
-        if any(Request::is_seal) || state.active.bytes() >= self.memtable_capacity_bytes() {
+        if any(Request::is_seal) || state.active.is_full(self.memtable_capacity_bytes()) {
             self.seal(state);
         }
         (0..)
@@ -247,16 +247,11 @@ impl Engine {
             return Ok(());
         };
         let buffer = buffer.into_bytes();
-        let mut sliced_bytes = 0;
         for (seqno, payload) in payloads {
-            sliced_bytes += insert(&state.active, seqno, &buffer, &buffer.slice(payload))?;
+            insert(&state.active, seqno, &buffer, &buffer.slice(payload))?;
         }
-        // Slices keep the whole buffer alive, copies none of it.
-        let slack_bytes = match sliced_bytes {
-            0 => 0,
-            sliced => (buffer.len() as u64).saturating_sub(sliced),
-        };
-        state.active.wrote(segment, last_seqno, slack_bytes);
+        let log_bytes = segment.map_or(0, |_| buffer.len() as u64);
+        state.active.wrote(segment, last_seqno, log_bytes);
         let user_bytes: u64 = batches.iter().map(|batch| batch.user_bytes()).sum();
         self.counters
             .user_bytes
@@ -323,17 +318,20 @@ impl Engine {
 /// What a record adds to its batch in the group's buffer, at most.
 const RECORD_OVERHEAD_BYTES: usize = lsm_wal::FRAME_HEADER_LEN + lsm_wal::FRAME_ALIGNMENT;
 
-/// A value this many times smaller than its buffer is copied, so that whoever keeps it does not
+/// A key or value this many times smaller than its buffer is copied, so that whoever keeps it does not
 /// keep the buffer.
 const SLICE_RATIO_MAX: usize = 256;
+/// For one of so many bytes, which the memtable keeps as it is to the end, this many times.
+const LARGE_SLICE_RATIO_MAX: usize = 8;
+const LARGE_BYTES: usize = 4 << 10;
 
-/// Inserts a batch. Returns how many bytes of the memtable's entries are slices of the buffer.
+/// Inserts a batch. Its keys and values become slices of the buffer, or copies.
 pub(crate) fn insert(
     logged: &LoggedMemtable,
     seqno: u64,
     buffer: &Bytes,
     payload: &Bytes,
-) -> Result<u64> {
+) -> Result<()> {
     let mut count = 0;
     for entry in Entries::new(payload) {
         entry?;
@@ -341,7 +339,12 @@ pub(crate) fn insert(
     }
     let mut sliced_bytes = 0;
     let share = |part: &[u8]| {
-        if part.len() < buffer.len() / SLICE_RATIO_MAX {
+        let ratio_max = if part.len() < LARGE_BYTES {
+            SLICE_RATIO_MAX
+        } else {
+            LARGE_SLICE_RATIO_MAX
+        };
+        if part.len() < buffer.len() / ratio_max {
             Bytes::copy_from_slice(part)
         } else {
             sliced_bytes += part.len() as u64;
@@ -352,7 +355,12 @@ pub(crate) fn insert(
     let operations = Entries::new(payload).flatten();
     let operations = operations.map(|(key, entry)| (key, entry.value()));
     logged.insert(seqno, count, operations, share);
-    Ok(sliced_bytes)
+    // Slices keep the whole buffer alive, copies none of it. Each batch answers for its own record.
+    if sliced_bytes > 0 {
+        let record_bytes = (payload.len() + lsm_wal::FRAME_HEADER_LEN) as u64;
+        logged.add_slack(record_bytes.saturating_sub(sliced_bytes));
+    }
+    Ok(())
 }
 
 fn duplicate(outcome: &Result<()>) -> Result<()> {

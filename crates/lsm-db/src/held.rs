@@ -128,7 +128,7 @@ impl HeldViews {
         HeldStats {
             views: held.len(),
             oldest: oldest.map(|since| self.clock.now().saturating_sub(since)),
-            memtable_bytes: memtables.into_values().sum(),
+            memtable_bytes: memtables.into_values().sum::<u64>() + current.superseded_bytes(),
             run_bytes: runs.into_values().sum(),
         }
     }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use lsm_fs::FileLock;
-use lsm_memtable::{LARGE_BATCH_ENTRIES, Memtable};
+use lsm_memtable::{FRONT_BYTES_MAX, LARGE_BATCH_ENTRIES, Memtable};
 use lsm_version::{RunId, RunMeta, Version};
 
 use crate::Result;
@@ -36,13 +36,18 @@ pub(crate) struct LoggedMemtable {
     keeps_log: bool,
     legacy_log_len: Option<u64>,
     last_seqno: AtomicU64,
+    log_bytes: AtomicU64,
     reaper: Reaper,
 }
 
+/// A memtable's log is so many times its capacity, at most. The log of small entries that are written
+/// once is up to twice as long as they are in memory.
+const LOG_SHARE: u64 = 4;
+/// Or this long, if its capacity is small.
+const LOG_BYTES_MIN: u64 = 64 << 10;
+
 /// The front of a memtable is this part of it, at most.
 const FRONT_SHARE: u64 = 8;
-/// And has at most so many bytes: more would not fit into a processor's caches.
-const FRONT_BYTES_MAX: u64 = 4 << 20;
 
 impl LoggedMemtable {
     /// An empty one that is to be sealed at `capacity_bytes`.
@@ -59,6 +64,7 @@ impl LoggedMemtable {
             keeps_log: false,
             legacy_log_len: None,
             last_seqno: AtomicU64::new(0),
+            log_bytes: AtomicU64::new(0),
             reaper: context.reaper.clone(),
         }
     }
@@ -98,8 +104,13 @@ impl LoggedMemtable {
         self.memtable.insert_batch(seqno, shared);
     }
 
-    /// Notes where the latest inserts are logged, and what of their buffer is nothing they need.
-    pub(crate) fn wrote(&self, segment: Option<u64>, last_seqno: u64, slack_bytes: u64) {
+    /// Counts what the latest insert keeps alive beside its keys and values.
+    pub(crate) fn add_slack(&self, bytes: u64) {
+        self.memtable.add_slack(bytes);
+    }
+
+    /// Notes where the latest inserts are logged, and how many bytes of log they are.
+    pub(crate) fn wrote(&self, segment: Option<u64>, last_seqno: u64, log_bytes: u64) {
         if let Some(segment) = segment {
             let mut segments = locked(&self.segments);
             if segments.last() != Some(&segment) {
@@ -107,9 +118,7 @@ impl LoggedMemtable {
             }
         }
         self.last_seqno.store(last_seqno, Ordering::Release);
-        if slack_bytes > 0 {
-            self.memtable.add_slack(slack_bytes);
-        }
+        self.log_bytes.fetch_add(log_bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn add_segments(&self, ids: impl IntoIterator<Item = u64>) {
@@ -135,6 +144,18 @@ impl LoggedMemtable {
     /// Bytes of its filter, which it has from the start.
     pub(crate) fn filter_bytes(&self) -> u64 {
         self.filter.memory_bytes()
+    }
+
+    /// Whether it is to be sealed: at its capacity, or when the log that holds it has become long, as
+    /// when one key is written again and again.
+    pub(crate) fn is_full(&self, capacity_bytes: u64) -> bool {
+        let log_bytes_max = capacity_bytes.saturating_mul(LOG_SHARE).max(LOG_BYTES_MIN);
+        self.bytes() >= capacity_bytes || self.log_bytes.load(Ordering::Relaxed) >= log_bytes_max
+    }
+
+    /// Bytes of parts that it has replaced and that cursors keep alive.
+    pub(crate) fn superseded_bytes(&self) -> u64 {
+        self.memtable.superseded_bytes()
     }
 
     /// Bytes it keeps alive: its entries, and what surrounds them in the buffers they share.
@@ -303,7 +324,7 @@ impl ReadView {
         let oldest_of_current = current.sealed.last().unwrap_or(&current.active).ordinal;
         self.memtables()
             .filter(move |logged| logged.ordinal < oldest_of_current)
-            .map(|logged| (logged.ordinal, logged.bytes()))
+            .map(|logged| (logged.ordinal, logged.bytes() + logged.superseded_bytes()))
     }
 
     /// The runs that `current` does not have, by their id, with the length of their files.
@@ -323,6 +344,13 @@ impl ReadView {
             }
         }
         beside
+    }
+
+    /// What cursors keep alive of memtables that are still there, but not as they were.
+    pub(crate) fn superseded_bytes(&self) -> u64 {
+        self.memtables()
+            .map(|logged| logged.superseded_bytes())
+            .sum()
     }
 
     pub(crate) fn sealed_bytes(&self) -> u64 {

@@ -63,6 +63,11 @@ impl Array {
         self.entries.len()
     }
 
+    /// Bytes that a merge copies.
+    pub(crate) fn copied_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Bytes of keys and values, those behind handles too, [`ARRAY_ENTRY_OVERHEAD_BYTES`] each.
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.memory_bytes
@@ -107,17 +112,26 @@ impl Array {
         self.entries.get(at).map_or(0, |entry| entry.seqno)
     }
 
-    /// Key and value at `at` as handles that keep little alive: copies, unless they are large.
-    pub(crate) fn handles(&self, at: usize) -> (Bytes, Option<Bytes>) {
-        match self.entries.get(at).map(|entry| entry.place) {
-            Some(Place::Shared(index)) => self
-                .shared
-                .get(index)
-                .map_or_else(Default::default, Clone::clone),
-            _ => (
-                Bytes::copy_from_slice(self.key(at)),
-                self.value(at).map(Bytes::copy_from_slice),
-            ),
+    /// The key at `at` as a handle that keeps little alive: a copy, unless the entry is large.
+    pub(crate) fn key_handle(&self, at: usize) -> Bytes {
+        match self.shared_of(at) {
+            Some((key, _)) => key.clone(),
+            None => Bytes::copy_from_slice(self.key(at)),
+        }
+    }
+
+    /// The value at `at` as a handle that keeps little alive; `None` for a tombstone.
+    pub(crate) fn value_handle(&self, at: usize) -> Option<Bytes> {
+        match self.shared_of(at) {
+            Some((_, value)) => value.clone(),
+            None => self.value(at).map(Bytes::copy_from_slice),
+        }
+    }
+
+    fn shared_of(&self, at: usize) -> Option<&(Bytes, Option<Bytes>)> {
+        match self.entries.get(at)?.place {
+            Place::Shared(index) => self.shared.get(index),
+            Place::Inline { .. } => None,
         }
     }
 
@@ -127,12 +141,12 @@ impl Array {
         if at == self.len() || self.key(at) != key {
             return None;
         }
-        let value = self.value(at);
+        let inline = || Some(self.bytes.slice_ref(self.value(at)?));
         Some(Found {
             seqno: self.seqno(at),
-            value: match self.entries.get(at)?.place {
-                Place::Inline { .. } => value.map(|value| self.bytes.slice_ref(value)),
-                Place::Shared(index) => self.shared.get(index)?.1.clone(),
+            value: match self.shared_of(at) {
+                Some((_, value)) => value.clone(),
+                None => inline(),
             },
         })
     }
@@ -215,6 +229,11 @@ impl Array {
     }
 }
 
+/// Whether an entry is copied into its array.
+pub(crate) fn is_inline(key: &[u8], value: Option<&[u8]>) -> bool {
+    key.len().saturating_add(value.map_or(0, <[u8]>::len)) <= INLINE_BYTES_MAX
+}
+
 /// Makes an array of entries that come in its order.
 #[derive(Default)]
 pub(crate) struct ArrayBuilder {
@@ -257,7 +276,7 @@ impl ArrayBuilder {
         self.has_versions |= order.is_eq();
         self.seqno_largest = self.seqno_largest.max(seqno);
         let value_bytes = value.map_or(0, <[u8]>::len);
-        let is_small = key.len().saturating_add(value_bytes) <= INLINE_BYTES_MAX;
+        let is_small = is_inline(key, value);
         let lens = (u16::try_from(key.len()), u16::try_from(value_bytes));
         let place = if let (true, (Ok(key_len), Ok(value_len))) = (is_small, lens) {
             let offset = self.bytes.len();
@@ -283,7 +302,8 @@ impl ArrayBuilder {
             heads: Box::default(),
             memory_bytes: self.bytes.len() as u64 + self.shared_bytes + overhead_bytes,
             entries: self.entries.into_boxed_slice(),
-            bytes: Bytes::from(self.bytes),
+            // Without what was reserved and not needed: it would stay as long as the array.
+            bytes: Bytes::from(self.bytes.into_boxed_slice()),
             shared: self.shared.into_boxed_slice(),
             seqno_largest: self.seqno_largest,
             has_versions: self.has_versions,
@@ -321,7 +341,8 @@ pub(crate) fn merge(newest_first: &[&Array]) -> Array {
             let key = array.key(places[source]);
             let head = key_head(key);
             let is_smaller = smallest.is_none_or(|(_, other, other_head)| {
-                // Of equal keys the newest array's comes first: its versions are all newer.
+                // Of equal keys the newest array's comes first: its versions are newer, or written over
+                // an equal one.
                 head < other_head || (head == other_head && cmp_same_head(key, other).is_lt())
             });
             if is_smaller {
@@ -332,7 +353,8 @@ pub(crate) fn merge(newest_first: &[&Array]) -> Array {
             return merged.finish();
         };
         let (array, at) = (newest_first[source], places[source]);
-        merged.push(key, array.value(at), array.seqno(at), || array.handles(at));
+        let handles = || (array.key_handle(at), array.value_handle(at));
+        merged.push(key, array.value(at), array.seqno(at), handles);
         places[source] += 1;
     }
 }

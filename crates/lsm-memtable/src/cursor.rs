@@ -17,10 +17,9 @@ use bytes::Bytes;
 use crate::array_cursor::ArrayCursor;
 use crate::front_cursor::FrontCursor;
 use crate::key::{cmp_same_head, key_head};
-use crate::memtable::Memtable;
 use crate::parts::Parts;
 
-/// A seekable cursor over one snapshot of a [`Memtable`], in both directions.
+/// A seekable cursor over one snapshot of a [`Memtable`](crate::Memtable), in both directions.
 ///
 /// It shows each key once, in ascending order, with its newest version at or below the snapshot's
 /// seqno, tombstones included. It is `Send` and `'static`: it keeps what it reads alive and holds no
@@ -48,7 +47,6 @@ use crate::parts::Parts;
 /// assert_eq!(cursor.key(), None, "seqno 3 is newer than the snapshot");
 /// ```
 pub struct MemtableCursor {
-    memtable: Arc<Memtable>,
     seqno: u64,
     /// Newest first.
     parts: Vec<PartCursor>,
@@ -63,12 +61,11 @@ enum Direction {
 }
 
 impl MemtableCursor {
-    pub(crate) fn new(memtable: Arc<Memtable>, parts: &Parts, seqno: u64) -> Self {
+    pub(crate) fn new(parts: &Parts, seqno: u64) -> Self {
         let front = Cursor::Front(FrontCursor::new(Arc::clone(&parts.front), seqno));
         let arrays = parts.arrays.iter();
         let arrays = arrays.map(|array| Cursor::Array(ArrayCursor::new(Arc::clone(array), seqno)));
         Self {
-            memtable,
             seqno,
             parts: std::iter::once(front)
                 .chain(arrays)
@@ -139,22 +136,19 @@ impl MemtableCursor {
     /// The key at the cursor as a handle, which shares a buffer of about its own size or of what was
     /// inserted; empty if the cursor is not positioned.
     pub fn key_bytes(&self) -> Bytes {
-        self.handles().map_or_else(Bytes::new, |(key, _)| key)
+        let key = self.current().and_then(|part| match &part.cursor {
+            Cursor::Front(front) => front.slot().map(|slot| slot.key.clone()),
+            Cursor::Array(array) => array.place().map(|(array, at)| array.key_handle(at)),
+        });
+        key.unwrap_or_default()
     }
 
     /// The value at the cursor as a handle, as [`key_bytes`](Self::key_bytes) has it; `None` for a
     /// tombstone, or if the cursor is not positioned.
     pub fn value_bytes(&self) -> Option<Bytes> {
-        self.handles()?.1
-    }
-
-    fn handles(&self) -> Option<(Bytes, Option<Bytes>)> {
         match &self.current()?.cursor {
-            Cursor::Front(front) => {
-                let slot = front.slot()?;
-                Some((slot.key.clone(), slot.value.clone()))
-            }
-            Cursor::Array(array) => array.place().map(|(array, at)| array.handles(at)),
+            Cursor::Front(front) => front.slot()?.value.clone(),
+            Cursor::Array(array) => array.place().and_then(|(array, at)| array.value_handle(at)),
         }
     }
 
@@ -321,7 +315,6 @@ impl fmt::Debug for MemtableCursor {
         f.debug_struct("MemtableCursor")
             .field("seqno", &self.seqno)
             .field("key", &self.key())
-            .field("memtable", &self.memtable)
             .finish_non_exhaustive()
     }
 }

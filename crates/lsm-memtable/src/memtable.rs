@@ -10,13 +10,14 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use crate::cursor::MemtableCursor;
 use crate::parts::{Disposal, HeldFront, Parts, Retired, flatten, sorted_batch};
+use crate::superseded::Superseded;
 
 /// What an entry of the front costs beside the bytes of its key and value, as [`Memtable::bytes`]
 /// counts it: an estimate of 120 bytes.
@@ -33,8 +34,9 @@ pub const LARGE_BATCH_ENTRIES: usize = 512;
 
 /// The front becomes an array at so many entries.
 const FRONT_ENTRIES_MAX: u64 = 8192;
-/// Or at so many bytes, unless configured.
-const FRONT_BYTES_MAX: u64 = 4 << 20;
+
+/// Or at so many bytes, unless configured: what fits into a processor's caches.
+pub const FRONT_BYTES_MAX: u64 = 4 << 20;
 
 /// A version of a key, as a lookup finds it.
 ///
@@ -65,8 +67,9 @@ pub struct Found {
 ///
 /// # Concurrency
 ///
-/// Inserts take turns, by a lock. Any number of threads read meanwhile, without locks, and never wait
-/// for the writer. Seqnos come in ascending order: an insert at one that is below the largest so far
+/// Inserts take turns, by a lock, under which what they are given runs: iterators, handles and
+/// disposals must not insert themselves. Any number of threads read meanwhile, without locks, and never
+/// wait for the writer. Seqnos come in ascending order: an insert at one that is below the largest so far
 /// is the caller's mistake, and may hide newer versions.
 ///
 /// An entry is visible to a read at its seqno as soon as it is inserted. For a batch to appear as a
@@ -97,6 +100,7 @@ pub struct Found {
 pub struct Memtable {
     parts: ArcSwap<Parts>,
     writer: Mutex<Writer>,
+    superseded: Mutex<Superseded>,
     front_bytes_max: u64,
     disposal: Option<Disposal>,
     bytes: AtomicU64,
@@ -116,6 +120,7 @@ struct Writer {
     latest_is_copied: bool,
 }
 
+/// Of the front. Entries that replaced others count too.
 #[derive(Default)]
 struct FrontTally {
     entries: u64,
@@ -132,6 +137,7 @@ impl Memtable {
                 arrays: Vec::new(),
             }),
             writer: Mutex::default(),
+            superseded: Mutex::default(),
             front_bytes_max: FRONT_BYTES_MAX,
             disposal: None,
             bytes: AtomicU64::new(0),
@@ -145,6 +151,7 @@ impl Memtable {
     /// at 8,192 entries. 4 MiB unless said otherwise; a smaller front suits a small memtable.
     #[must_use]
     pub fn with_front_bytes_max(self, bytes: u64) -> Self {
+        debug_assert!(self.is_empty(), "configured before the first insert");
         Self {
             front_bytes_max: bytes,
             ..self
@@ -155,6 +162,7 @@ impl Memtable {
     /// one takes a fraction of a millisecond, and the last to hold it may be a reader.
     #[must_use]
     pub fn with_disposal(self, dispose: impl Fn(Retired) + Send + Sync + 'static) -> Self {
+        debug_assert!(self.is_empty(), "configured before the first insert");
         let disposal: Disposal = Arc::new(dispose);
         Self {
             parts: ArcSwap::from_pointee(Parts {
@@ -188,28 +196,7 @@ impl Memtable {
         seqno: u64,
         entries: impl IntoIterator<Item = (Bytes, Option<Bytes>)>,
     ) {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.front_is_full(&writer) && self.is_newer_than_all(seqno) {
-            self.flatten_front(&mut writer);
-        }
-        let mut bytes = 0;
-        let mut inserted = 0;
-        let added = self.parts.load().front.insert_all(
-            seqno,
-            entries.into_iter().inspect(|(key, value)| {
-                let value_bytes = value.as_ref().map_or(0, Bytes::len);
-                bytes += key.len() as u64 + value_bytes as u64 + ENTRY_OVERHEAD_BYTES;
-                inserted += 1;
-            }),
-        );
-        if inserted == 0 {
-            return;
-        }
-        writer.front.entries += added;
-        writer.front.bytes += bytes;
-        writer.latest_is_copied = false;
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.note_inserted(seqno, added);
+        self.insert_in_front(&mut self.lock_writer(), seqno, entries);
     }
 
     /// Inserts many entries under one seqno, in the order given, by sorting them once.
@@ -242,12 +229,12 @@ impl Memtable {
         if entries.is_empty() {
             return;
         }
+        let mut writer = self.lock_writer();
         if !self.is_newer_than_all(seqno) {
             let entries = entries.into_iter();
             let shared = entries.map(|(key, value)| (share(key), value.map(&mut share)));
-            return self.insert_batch(seqno, shared);
+            return self.insert_in_front(&mut writer, seqno, shared);
         }
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if writer.front.entries > 0 {
             self.flatten_front(&mut writer);
         }
@@ -259,10 +246,44 @@ impl Memtable {
         self.note_inserted(seqno, added);
     }
 
-    /// Counts bytes that what was inserted last keeps alive beside its keys and values: what else is in
-    /// the buffers that these are slices of. They are forgotten when entries become copies.
+    fn insert_in_front(
+        &self,
+        writer: &mut Writer,
+        seqno: u64,
+        entries: impl IntoIterator<Item = (Bytes, Option<Bytes>)>,
+    ) {
+        if self.front_is_full(writer) && self.is_newer_than_all(seqno) {
+            self.flatten_front(writer);
+        }
+        // Counted as they go in, so that a panic of the iterator leaves no entry unaccounted for.
+        let tally = &mut writer.front;
+        let (entries_before, bytes_before) = (tally.entries, tally.bytes);
+        let added = self.parts.load().front.insert_all(
+            seqno,
+            entries.into_iter().inspect(|(key, value)| {
+                let value_bytes = value.as_ref().map_or(0, Bytes::len);
+                tally.entries += 1;
+                tally.bytes += key.len() as u64 + value_bytes as u64 + ENTRY_OVERHEAD_BYTES;
+            }),
+        );
+        if tally.entries == entries_before {
+            return;
+        }
+        let bytes = tally.bytes - bytes_before;
+        writer.latest_is_copied = false;
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.note_inserted(seqno, added);
+    }
+
+    fn lock_writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts bytes that the latest insert keeps alive beside its keys and values: what else is in the
+    /// buffers that these are slices of. They are forgotten when all entries of the front have become
+    /// copies, and not counted if those of the latest insert are.
     pub fn add_slack(&self, bytes: u64) {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.lock_writer();
         let tally = if writer.latest_is_copied {
             return;
         } else if writer.front.entries > 0 {
@@ -291,6 +312,8 @@ impl Memtable {
         if array.has_handles() {
             writer.kept_slack_bytes += tally.slack_bytes;
         }
+        self.lock_superseded()
+            .note_front(&parts.front, tally.bytes + tally.slack_bytes);
         let front = HeldFront::new(self.disposal.clone());
         self.replace_parts(writer, parts.with(array, front));
     }
@@ -298,8 +321,16 @@ impl Memtable {
     /// Publishes parts with an empty front.
     fn replace_parts(&self, writer: &Writer, parts: Parts) {
         let bytes = parts.array_bytes() + writer.kept_slack_bytes;
-        self.parts.store(Arc::new(parts));
+        let parts = Arc::new(parts);
+        let before = self.parts.swap(Arc::clone(&parts));
         self.bytes.store(bytes, Ordering::Relaxed);
+        self.lock_superseded().note_arrays(&before, &parts);
+    }
+
+    fn lock_superseded(&self) -> MutexGuard<'_, Superseded> {
+        self.superseded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note_inserted(&self, seqno: u64, added: u64) {
@@ -324,18 +355,18 @@ impl Memtable {
     /// Creates a cursor that sees, of each key, the newest version at or below `seqno`, tombstones
     /// included.
     ///
-    /// It keeps the memtable alive, and is not positioned until the first seek. `seqno` should be
+    /// It keeps the parts alive that the memtable has now, and is not positioned until the first seek. `seqno` should be
     /// published: the cursor then shows one unchanging snapshot. Entries that are inserted later at
     /// or below `seqno` may or may not be seen.
-    pub fn cursor(self: &Arc<Self>, seqno: u64) -> MemtableCursor {
-        MemtableCursor::new(Arc::clone(self), &self.parts.load(), seqno)
+    pub fn cursor(&self, seqno: u64) -> MemtableCursor {
+        MemtableCursor::new(&self.parts.load(), seqno)
     }
 
     /// How many bytes the memtable holds: keys, values and what each entry costs beside them, which is
     /// [`ENTRY_OVERHEAD_BYTES`] in the front and 32 in an array; older versions included, replaced ones
     /// while they are in the front.
     ///
-    /// It shrinks a little each time the front becomes an array. Keys and values count with their own
+    /// It shrinks when the front becomes an array, and by all that was replaced in it. Keys and values count with their own
     /// lengths. In the front, and where a key and its value have more than 4 KiB together, they are
     /// handles: if those are slices of larger buffers, the slack (record headers, neighbours that were
     /// not inserted) is the caller's to account for, with [`add_slack`](Self::add_slack).
@@ -343,7 +374,14 @@ impl Memtable {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// How many entries the memtable holds: each (key, seqno) once, tombstones included.
+    /// Bytes of parts that were replaced by others and that cursors still keep alive, beside what
+    /// [`bytes`](Self::bytes) counts: fronts that became arrays, and arrays that were merged.
+    pub fn superseded_bytes(&self) -> u64 {
+        self.lock_superseded().bytes()
+    }
+
+    /// How many entries the memtable holds: each (key, seqno) once, tombstones included; twice, if it
+    /// was inserted again after a large batch that had it.
     pub fn entry_count(&self) -> u64 {
         self.entry_count.load(Ordering::Relaxed)
     }

@@ -11,20 +11,26 @@
 
 use std::any::Any;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::array::{Array, ArrayBuilder, merge};
+use crate::array::{Array, ArrayBuilder, is_inline, merge};
 use crate::front::Front;
 use crate::key::{cmp_same_head, key_head};
 
 /// So many arrays of about one size are merged into one.
 const MERGE_ARRAYS: usize = 4;
-/// A merge makes no array of more entries than this: the writer does it between two batches.
-const MERGED_ENTRIES_MAX: usize = 128 << 10;
-/// Nor of more bytes than this.
-const MERGED_BYTES_MAX: u64 = 32 << 20;
+/// A merge costs no more than this, or than the part below of what the whole memtable would: the writer
+/// does it between two batches.
+const MERGE_COST_MIN: usize = 128 << 10;
+/// That part.
+const MERGE_COST_SHARE: usize = 16;
+/// So many arrays may be too large for that. Of more, some two neighbours never are.
+const LARGE_ARRAYS_MAX: usize = 32;
+/// Copying so many bytes costs as much as merging an entry: some fifty nanoseconds.
+const BYTES_PER_COST: usize = 512;
 
 /// A front that a memtable needs no more; to be dropped where nobody waits for it.
 ///
@@ -39,14 +45,14 @@ pub(crate) type Disposal = Arc<dyn Fn(Retired) + Send + Sync>;
 
 /// A front and its disposal.
 pub(crate) struct HeldFront {
-    front: Arc<Front>,
+    front: Front,
     disposal: Option<Disposal>,
 }
 
 impl HeldFront {
     pub(crate) fn new(disposal: Option<Disposal>) -> Arc<Self> {
         Arc::new(Self {
-            front: Arc::new(Front::new()),
+            front: Front::new(),
             disposal,
         })
     }
@@ -63,7 +69,8 @@ impl std::ops::Deref for HeldFront {
 impl Drop for HeldFront {
     fn drop(&mut self) {
         if let Some(disposal) = &self.disposal {
-            disposal(Retired(Box::new(Arc::clone(&self.front))));
+            let front = std::mem::replace(&mut self.front, Front::new());
+            disposal(Retired(Box::new(front)));
         }
     }
 }
@@ -122,8 +129,8 @@ pub(crate) fn sorted_batch<'a>(
             // The later operation first.
             .then_with(|| other.cmp(at))
     });
-    let lens = entries.iter();
-    let bytes = lens.map(|(key, value)| key.len() + value.map_or(0, <[u8]>::len));
+    let copied = entries.iter().filter(|(key, value)| is_inline(key, *value));
+    let bytes = copied.map(|(key, value)| key.len() + value.map_or(0, <[u8]>::len));
     let mut builder = ArrayBuilder::with_capacity(entries.len(), bytes.sum());
     let mut last = None;
     for (key, value) in order.into_iter().map(|(_, at)| entries[at]) {
@@ -135,43 +142,50 @@ pub(crate) fn sorted_batch<'a>(
     builder.finish()
 }
 
-/// Merges arrays, newest first, as long as there are enough of one size.
+/// Merges arrays, newest first, as long as there are enough of one size, or too many.
 fn merge_alike(arrays: &mut Vec<Arc<Array>>) {
+    let cost = |array: &Arc<Array>| array.len() + array.copied_bytes() / BYTES_PER_COST;
     loop {
-        let sizes = arrays
-            .iter()
-            .map(|array| (array.len(), array.memory_bytes()));
-        let count = merge_count(sizes);
-        if count == 0 {
+        let costs: Vec<usize> = arrays.iter().map(cost).collect();
+        let Some(neighbours) = pick_merge(&costs) else {
             return;
-        }
-        let newest: Vec<&Array> = arrays.iter().take(count).map(|array| &**array).collect();
-        let merged = Arc::new(merge(&newest));
-        arrays.splice(..count, [merged]);
+        };
+        let picked = arrays.get(neighbours.clone()).unwrap_or_default();
+        let picked: Vec<&Array> = picked.iter().map(|array| &**array).collect();
+        let merged = Arc::new(merge(&picked));
+        arrays.splice(neighbours, [merged]);
     }
 }
 
-/// How many of the newest arrays to merge, by their entries and bytes: those that are no larger than
-/// the newest, give or take [`MERGE_ARRAYS`] times, if they are that many. 0: none.
-fn merge_count(sizes: impl Iterator<Item = (usize, u64)>) -> usize {
-    let mut sizes = sizes.peekable();
-    let Some(limit) = sizes.peek().map(|(entries, _)| size_class(*entries)) else {
-        return 0;
-    };
-    let (mut count, mut entries_sum, mut bytes_sum) = (0, 0, 0);
-    for (entries, bytes) in sizes.take_while(|(entries, _)| size_class(*entries) <= limit) {
-        entries_sum += entries;
-        bytes_sum += bytes;
-        if entries_sum > MERGED_ENTRIES_MAX || bytes_sum > MERGED_BYTES_MAX {
-            break;
-        }
-        count += 1;
+/// Which neighbours to merge, of arrays with these costs, newest first.
+///
+/// The newest, if they are [`MERGE_ARRAYS`] that are no larger than the newest, give or take as many
+/// times. Else, if too many have outgrown that, the two of those that are smallest.
+fn pick_merge(costs: &[usize]) -> Option<Range<usize>> {
+    let cost_max = (costs.iter().sum::<usize>() / MERGE_COST_SHARE).max(MERGE_COST_MIN);
+    let class = size_class(*costs.first()?);
+    let mut sum = 0;
+    let alike = costs.iter().take_while(|cost| {
+        sum += **cost;
+        sum <= cost_max && size_class(**cost) <= class
+    });
+    let alike = alike.count();
+    if alike >= MERGE_ARRAYS {
+        return Some(0..alike);
     }
-    if count >= MERGE_ARRAYS { count } else { 0 }
+    let is_large = |cost: &usize| *cost >= cost_max / MERGE_ARRAYS;
+    let start = costs.iter().position(is_large)?;
+    let outgrown = costs.get(start..)?;
+    if outgrown.len() <= LARGE_ARRAYS_MAX {
+        return None;
+    }
+    let pairs = outgrown.windows(2).map(|pair| pair.iter().sum::<usize>());
+    let (first, _) = pairs.enumerate().min_by_key(|(_, sum)| *sum)?;
+    Some(start + first..start + first + 2)
 }
 
-fn size_class(entries: usize) -> u32 {
-    entries.max(1).ilog(MERGE_ARRAYS)
+fn size_class(cost: usize) -> u32 {
+    cost.max(1).ilog(MERGE_ARRAYS)
 }
 
 #[cfg(test)]

@@ -29,8 +29,9 @@ use crate::{LsmConfig, lane};
 
 /// Memory that one build may take, whatever the runs' size.
 const SCRATCH_BYTES_MIN: u64 = 4 << 20;
-/// Bytes of memtable per key that its filter is sized for.
-const MEMTABLE_BYTES_PER_KEY: u64 = 160;
+/// Bytes of memtable per key that its filter is sized for: half of them a small entry's own, half what
+/// it costs besides. Of entries smaller than that it errs more often.
+const MEMTABLE_BYTES_PER_KEY: u64 = 80;
 const MEMTABLE_BITS_PER_KEY: usize = 12;
 /// Larger memtables have filters that err more often: 3 MiB, which have to be there from the start,
 /// are enough.

@@ -91,7 +91,7 @@ fn large_entries_stay_handles_and_small_ones_are_copied() {
     let copied = pointer(b"b").unwrap();
     assert_eq!(copied, small);
     assert_ne!(copied.as_ptr(), small.as_ptr());
-    let (_, handle) = array.handles(1);
+    let (_, handle) = (array.key_handle(1), array.value_handle(1));
     assert_ne!(
         handle.unwrap().as_ptr(),
         copied.as_ptr(),

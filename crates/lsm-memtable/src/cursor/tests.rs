@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 
 use super::*;
+use crate::Memtable;
 
 fn numbered(count: u32) -> Arc<Memtable> {
     let memtable = Arc::new(Memtable::new());

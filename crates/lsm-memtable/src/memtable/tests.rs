@@ -203,6 +203,55 @@ fn slack_is_counted_as_long_as_a_handle_may_keep_it_alive() {
 }
 
 #[test]
+fn what_cursors_keep_alive_of_earlier_parts_is_counted_until_they_go() {
+    let memtable = Memtable::new();
+    let mut cursors = Vec::new();
+    for seqno in 0..4 {
+        put(&memtable, seqno, "k", "value");
+        cursors.push(memtable.cursor(seqno));
+        flatten_front(&memtable);
+    }
+    // Four fronts became arrays, and four arrays one.
+    assert_eq!(memtable.parts.load().arrays.len(), 1);
+    let (front, array) = (6 + ENTRY_OVERHEAD_BYTES, 6 + 32);
+    assert_eq!(memtable.superseded_bytes(), 4 * front + 3 * array);
+    cursors.remove(0).seek_first();
+    assert_eq!(memtable.superseded_bytes(), 3 * front + 3 * array);
+    cursors.clear();
+    assert_eq!(memtable.superseded_bytes(), 0);
+    assert_eq!(memtable.bytes(), 4 * array);
+}
+
+/// What a panic left of its batch must not stand in the front unnoticed: a large batch would go before
+/// it, and then be hidden by what is older.
+#[test]
+fn a_panic_in_the_middle_of_a_batch_leaves_the_parts_in_order() {
+    let memtable = Memtable::new();
+    let entries = ["k", "l"].into_iter().map(|key| match key {
+        "l" => panic!("no second entry"),
+        key => (bytes(key), Some(bytes("half a batch"))),
+    });
+    let insert = std::panic::AssertUnwindSafe(|| memtable.insert_batch(1, entries));
+    assert!(std::panic::catch_unwind(insert).is_err());
+    let whole = [(&b"k"[..], Some(&b"whole"[..]))];
+    memtable.insert_large_batch(2, whole, Bytes::copy_from_slice);
+    assert_eq!(value_at(&memtable, "k", 2), Some((2, Some("whole".into()))));
+}
+
+#[test]
+fn room_is_not_reserved_for_what_stays_a_handle() {
+    let large = Bytes::from(vec![7; 64 << 20]);
+    let keys: Vec<_> = (0..600_u32).map(u32::to_be_bytes).collect();
+    let entries = keys.iter().map(|key| (&key[..], Some(&large[..])));
+    let memtable = Memtable::new();
+    // With room for each value it would ask for 37 GiB.
+    memtable.insert_large_batch(1, entries, |part| {
+        large.slice_ref(part.get(..0).unwrap_or(part))
+    });
+    assert_eq!(memtable.entry_count(), 600);
+}
+
+#[test]
 fn a_front_that_is_full_becomes_an_array_between_two_seqnos() {
     let memtable = Memtable::new().with_front_bytes_max(1);
     let arrays = || memtable.parts.load().arrays.len();

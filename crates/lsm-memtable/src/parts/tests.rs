@@ -4,37 +4,67 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 
-fn count(sizes: &[(usize, u64)]) -> usize {
-    merge_count(sizes.iter().copied())
-}
-
 #[test]
 fn four_arrays_of_one_size_are_merged_and_fewer_are_not() {
-    let alike = (8192, 1 << 20);
-    assert_eq!(count(&[]), 0);
-    assert_eq!(count(&[alike; 3]), 0);
-    assert_eq!(count(&[alike; 4]), 4);
-    assert_eq!(count(&[alike, alike, alike, (40_000, 8 << 20)]), 0);
+    assert_eq!(pick_merge(&[]), None);
+    assert_eq!(pick_merge(&[8192; 3]), None);
+    assert_eq!(pick_merge(&[8192; 4]), Some(0..4));
+    assert_eq!(pick_merge(&[8192, 8192, 8192, 40_000]), None);
     assert_eq!(
-        count(&[alike, (10, 1000), alike, (7, 700)]),
-        4,
+        pick_merge(&[8192, 10, 8192, 7]),
+        Some(0..4),
         "smaller ones count"
     );
     assert_eq!(
-        count(&[(10, 1000), alike, alike, alike]),
-        0,
+        pick_merge(&[10, 8192, 8192, 8192]),
+        None,
         "the newest sets the size"
     );
 }
 
 #[test]
-fn a_merge_is_bounded_in_entries_and_in_bytes() {
-    let many = (MERGED_ENTRIES_MAX / 3, 1000);
-    assert_eq!(count(&[many; 8]), 0);
-    let heavy = (4, MERGED_BYTES_MAX / 3);
-    assert_eq!(count(&[heavy; 8]), 0);
-    let fitting = (MERGED_ENTRIES_MAX / 5, MERGED_BYTES_MAX / 5);
-    assert_eq!(count(&[fitting; 9]), 5, "as many as fit");
+fn a_merge_costs_no_more_than_a_part_of_the_memtable() {
+    assert_eq!(pick_merge(&[MERGE_COST_MIN / 3; 8]), None);
+    assert_eq!(
+        pick_merge(&[MERGE_COST_MIN / 5; 9]),
+        Some(0..5),
+        "as many as may be"
+    );
+    let mut large = vec![MERGE_COST_MIN / 3; 4];
+    large.push(MERGE_COST_MIN * MERGE_COST_SHARE * 2);
+    assert_eq!(pick_merge(&large), Some(0..4), "of a larger one");
+}
+
+#[test]
+fn too_many_arrays_are_merged_where_it_costs_least() {
+    let mut costs = vec![5, 5];
+    costs.extend([MERGE_COST_MIN; LARGE_ARRAYS_MAX]);
+    assert_eq!(pick_merge(&costs), None);
+    costs.insert(20, 7);
+    assert_eq!(pick_merge(&costs), Some(19..21));
+}
+
+#[test]
+fn arrays_stay_few_and_merges_small_however_large_a_memtable_becomes() {
+    for newest in [100, 1_000, 8_192, 33_000, 500_000] {
+        let (mut costs, mut total, mut merged) = (Vec::new(), 0, 0);
+        while total < 25_000_000 {
+            costs.insert(0, newest);
+            total += newest;
+            while let Some(neighbours) = pick_merge(&costs) {
+                let cost = costs[neighbours.clone()].iter().sum::<usize>();
+                assert!(
+                    cost <= MERGE_COST_MIN.max(total / MERGE_COST_SHARE),
+                    "{cost}"
+                );
+                merged += cost;
+                costs.splice(neighbours, [cost]);
+            }
+            // Of each size below the large ones there are three.
+            assert!(costs.len() <= LARGE_ARRAYS_MAX + 3 * 7, "{costs:?}");
+        }
+        assert!(merged / total <= 10, "{merged} for {total} by {newest}");
+    }
 }
 
 #[test]
