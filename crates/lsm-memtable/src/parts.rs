@@ -118,6 +118,16 @@ pub(crate) fn sorted_batch<'a>(
     entries: &[(&'a [u8], Option<&'a [u8]>)],
     mut share: impl FnMut(&'a [u8]) -> Bytes,
 ) -> Array {
+    let copied = entries.iter().filter(|(key, value)| is_inline(key, *value));
+    let bytes = copied.map(|(key, value)| key.len() + value.map_or(0, <[u8]>::len));
+    let mut builder = ArrayBuilder::with_capacity(entries.len(), bytes.sum());
+    let mut push = |(key, value): (&'a [u8], Option<&'a [u8]>)| {
+        builder.push(key, value, seqno, || (share(key), value.map(&mut share)));
+    };
+    if entries.is_sorted_by(|(key, _), (next, _)| key < next) {
+        entries.iter().copied().for_each(push);
+        return builder.finish();
+    }
     let mut order: Vec<(u64, usize)> = entries
         .iter()
         .enumerate()
@@ -129,14 +139,11 @@ pub(crate) fn sorted_batch<'a>(
             // The later operation first.
             .then_with(|| other.cmp(at))
     });
-    let copied = entries.iter().filter(|(key, value)| is_inline(key, *value));
-    let bytes = copied.map(|(key, value)| key.len() + value.map_or(0, <[u8]>::len));
-    let mut builder = ArrayBuilder::with_capacity(entries.len(), bytes.sum());
     let mut last = None;
-    for (key, value) in order.into_iter().map(|(_, at)| entries[at]) {
-        if last != Some(key) {
-            builder.push(key, value, seqno, || (share(key), value.map(&mut share)));
-            last = Some(key);
+    for entry in order.into_iter().map(|(_, at)| entries[at]) {
+        if last != Some(entry.0) {
+            push(entry);
+            last = Some(entry.0);
         }
     }
     builder.finish()
