@@ -15,7 +15,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use lsm_format::Entries;
 use lsm_wal::{FrameBuffer, GroupPacer, KIND_DATA, Lead, Log};
 
@@ -27,6 +27,11 @@ use crate::{Batch, Durability, Error, Result};
 
 /// A group is closed when its batches reach this many bytes; a larger batch is a group alone.
 const GROUP_BYTES_MAX: usize = 1 << 20;
+
+/// A group of no more bytes shares its buffer with others.
+const SMALL_GROUP_BYTES_MAX: usize = 4 << 10;
+/// That buffer.
+const SPARE_ROOM_BYTES: usize = 64 << 10;
 
 /// What a member of a group wants.
 #[derive(Debug)]
@@ -51,9 +56,24 @@ pub(crate) struct State {
     log: Option<Log>,
     active: Arc<LoggedMemtable>,
     pacer: GroupPacer,
+    /// What small groups are cut from.
+    spare_room: BytesMut,
 }
 
 impl State {
+    /// Room for a group of so many bytes. Small ones share an allocation: what the memtable keeps of
+    /// them is slices, until it copies them some thousand entries later.
+    fn room(&mut self, bytes: usize) -> BytesMut {
+        if bytes > SMALL_GROUP_BYTES_MAX {
+            return BytesMut::with_capacity(bytes);
+        }
+        if self.spare_room.capacity() < bytes {
+            self.spare_room = BytesMut::with_capacity(SPARE_ROOM_BYTES);
+        }
+        let rest = self.spare_room.split_off(bytes);
+        std::mem::replace(&mut self.spare_room, rest)
+    }
+
     /// The log, if this handle has written to it.
     pub(crate) fn log_if_started(&mut self) -> Option<&mut Log> {
         self.log.as_mut()
@@ -68,6 +88,7 @@ impl Committer {
                 log: None,
                 active,
                 pacer: GroupPacer::new(),
+                spare_room: BytesMut::new(),
             }),
         }
     }
@@ -218,7 +239,8 @@ impl Engine {
         if !batches.is_empty() {
             let first = self.take_seqnos(batches.len() as u64)?;
             let bytes: usize = batches.iter().map(|batch| batch.encoded().len()).sum();
-            buffer = FrameBuffer::with_capacity(bytes + batches.len() * RECORD_OVERHEAD_BYTES);
+            let room_bytes = bytes + batches.len() * RECORD_OVERHEAD_BYTES;
+            buffer = FrameBuffer::in_room(state.room(room_bytes));
             for (seqno, batch) in (first..).zip(&batches) {
                 let payload = buffer.push(KIND_DATA, 0, seqno, |bytes| {
                     bytes.extend_from_slice(batch.encoded());

@@ -30,7 +30,7 @@ pub const ENTRY_OVERHEAD_BYTES: u64 = 120;
 
 /// A batch of so many entries is better sorted than inserted one by one: see
 /// [`Memtable::insert_large_batch`].
-pub const LARGE_BATCH_ENTRIES: usize = 512;
+pub const LARGE_BATCH_ENTRIES: usize = 64;
 
 /// The front becomes an array at so many entries.
 const FRONT_ENTRIES_MAX: u64 = 8192;

@@ -7,7 +7,7 @@
 //! little-endian); the field order of the private structs below is the format.
 
 use bincode::{BorrowDecode, Encode};
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use lsm_wal::{KIND_MUST_UNDERSTAND, LogBounds, Position};
 
 use crate::{Ceilings, ManifestState, RunId, RunMeta, VersionEdit};
@@ -130,7 +130,7 @@ pub(crate) fn kind_of(edit: &VersionEdit) -> u16 {
 }
 
 /// Appends the payload of `edit`'s record to `payload`.
-pub(crate) fn encode(edit: &VersionEdit, payload: &mut Vec<u8>) {
+pub(crate) fn encode(edit: &VersionEdit, payload: &mut BytesMut) {
     let wire = WireEdit {
         removed: edit.removed.clone(),
         added: edit
@@ -144,8 +144,8 @@ pub(crate) fn encode(edit: &VersionEdit, payload: &mut Vec<u8>) {
         legacy_log_end: edit.legacy_log_end,
         unnamed: edit.unnamed.clone(),
     };
-    let written = bincode::encode_into_std_write(wire, payload, CONFIG);
-    // A vector takes every byte, and none of these types refuses to be encoded.
+    let written = bincode::encode_into_std_write(wire, &mut payload.writer(), CONFIG);
+    // A buffer takes every byte, and none of these types refuses to be encoded.
     debug_assert!(written.is_ok(), "encoding into memory does not fail");
 }
 

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{
     DURABLE_OFFSET, DURABLE_SEGMENT, FRAME_ALIGNMENT, FRAME_HEADER_LEN, FrameKey, HEADER_CRC,
@@ -31,7 +31,7 @@ use crate::position::Position;
 /// ```
 #[derive(Default)]
 pub struct FrameBuffer {
-    bytes: Vec<u8>,
+    bytes: BytesMut,
     frame_count: usize,
     seqnos: Option<SeqnoSpan>,
 }
@@ -55,23 +55,36 @@ impl FrameBuffer {
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
         Self {
-            bytes: Vec::with_capacity(bytes),
+            bytes: BytesMut::with_capacity(bytes),
             ..Self::default()
         }
     }
 
-    /// Appends a record whose payload `write` appends to the vector it is given; returns the
+    /// An empty group that is made in `room`, as far as that goes: what `room` holds is forgotten.
+    ///
+    /// For many small groups whose bytes are kept: cut from one large allocation
+    /// ([`BytesMut::split_off`]) each costs a reference count.
+    #[must_use]
+    pub fn in_room(mut room: BytesMut) -> Self {
+        room.clear();
+        Self {
+            bytes: room,
+            ..Self::default()
+        }
+    }
+
+    /// Appends a record whose payload `write` appends to the buffer it is given; returns the
     /// payload's place in the buffer, which stays true for [`as_bytes`](Self::as_bytes) and
     /// [`into_bytes`](Self::into_bytes).
     ///
-    /// `write` must only append. What it finds in the vector belongs to other records: if it
+    /// `write` must only append. What it finds in the buffer belongs to other records: if it
     /// changes that, those records will not read back.
     pub fn push(
         &mut self,
         kind: u16,
         keyspace: u32,
         seqno: u64,
-        write: impl FnOnce(&mut Vec<u8>),
+        write: impl FnOnce(&mut BytesMut),
     ) -> Range<usize> {
         debug_assert!(kind != 0, "kind 0 is what zeros look like");
         let start = self.bytes.len();
@@ -180,7 +193,7 @@ impl FrameBuffer {
     /// The group's bytes, to be shared without a copy.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
-        Bytes::from(self.bytes)
+        self.bytes.freeze()
     }
 
     /// The last seqno pushed, if the group's seqnos ascend strictly and follow `previous`; the

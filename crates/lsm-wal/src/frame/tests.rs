@@ -58,7 +58,7 @@ fn group_of(payloads: &[Vec<u8>]) -> FrameBuffer {
 fn a_header_is_laid_out_as_documented() {
     let mut group = FrameBuffer::new();
     group.push(KIND_DATA, 0x0102_0304, 0x1122_3344_5566_7788, |payload| {
-        payload.push(0xee)
+        payload.extend([0xee])
     });
     group.seal(&key(), 80, Position::new(2, 0x0a0b));
     let bytes = group.as_bytes();

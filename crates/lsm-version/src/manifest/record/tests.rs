@@ -4,9 +4,9 @@ use super::*;
 use crate::testing::run;
 
 fn encoded(edit: &VersionEdit) -> Vec<u8> {
-    let mut payload = Vec::new();
+    let mut payload = BytesMut::new();
     encode(edit, &mut payload);
-    payload
+    payload.to_vec()
 }
 
 fn full_edit() -> VersionEdit {
