@@ -214,7 +214,10 @@ impl Engine {
         }
         // Only a leader publishes: this is all that was ever acknowledged, until it is done.
         let (view, seqno) = self.publication.read();
-        judge(group, |key| view.get(key, seqno))
+        judge(group, |key, expected| {
+            let found = view.get(key, seqno, |value| Some(value.bytes) == expected)?;
+            Ok(found.unwrap_or(expected.is_none()))
+        })
     }
 
     fn write_group(

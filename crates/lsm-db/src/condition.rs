@@ -11,19 +11,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bytes::Bytes;
-
 use crate::commit::Request;
 use crate::{Batch, Error, Result};
 
 /// The members of a group that are not applied, by their place in it, and why.
 pub(crate) type Rejections = BTreeMap<usize, Error>;
 
-/// Judges the members of a group in order. `read` gives the published value of a key; where that
-/// fails, it fails the member that asked, and no other.
+/// Judges the members of a group in order. `has_value` tells whether the published value of a key is
+/// the one given, `None` being absence; where it fails, it fails the member that asked, and no other.
 pub(crate) fn judge(
     group: &[Request],
-    read: impl Fn(&[u8]) -> Result<Option<Bytes>>,
+    has_value: impl Fn(&[u8], Option<&[u8]>) -> Result<bool>,
 ) -> Rejections {
     let mut rejections = Rejections::new();
     let Some(last) = group.iter().rposition(Request::has_requirements) else {
@@ -34,11 +32,13 @@ pub(crate) fn judge(
         let Request::Write(batch, _) = request else {
             continue;
         };
-        let verdict = accepted.check(batch, &read).and_then(|()| match at < last {
-            true => accepted.add(batch),
-            // Nobody asks any more.
-            false => Ok(()),
-        });
+        let verdict = accepted
+            .check(batch, &has_value)
+            .and_then(|()| match at < last {
+                true => accepted.add(batch),
+                // Nobody asks any more.
+                false => Ok(()),
+            });
         if let Err(error) = verdict {
             rejections.insert(at, error);
         }
@@ -53,12 +53,16 @@ struct Accepted<'a> {
 }
 
 impl<'a> Accepted<'a> {
-    fn check(&self, batch: &Batch, read: &impl Fn(&[u8]) -> Result<Option<Bytes>>) -> Result<()> {
+    fn check(
+        &self,
+        batch: &Batch,
+        has_value: &impl Fn(&[u8], Option<&[u8]>) -> Result<bool>,
+    ) -> Result<()> {
         for requirement in batch.requirements() {
             let (key, expected) = requirement?;
             let is_met = match self.writes.get(key) {
                 Some(value) => *value == expected.value(),
-                None => read(key)?.as_deref() == expected.value(),
+                None => has_value(key, expected.value())?,
             };
             if !is_met {
                 return Err(Error::ConditionFailed { key: key.to_vec() });

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use bytes::Bytes;
 use lsm_cache::{Slot, SlotPool};
 use lsm_format::{Block, Index, ReadAt, ReadError, RunFile};
 use lsm_fs::{File, FileSystem};
@@ -128,8 +127,8 @@ impl Run {
         self.retired.load(Ordering::Acquire)
     }
 
-    /// The newest entry for the key in this run: `Some(None)` is a tombstone.
-    pub(crate) fn get(self: &Arc<Self>, probe: &Probe<'_>) -> Result<Option<Option<Bytes>>> {
+    /// The block that holds an entry for the key, and its position there.
+    pub(crate) fn find(self: &Arc<Self>, probe: &Probe<'_>) -> Result<Option<(Arc<Block>, usize)>> {
         let counters = &self.context.blocks.counters;
         if !self.filter.may_contain(self, probe) {
             counters.filter_skips.fetch_add(1, Ordering::Relaxed);
@@ -151,7 +150,7 @@ impl Run {
         };
         let block = self.cached_block(at, loaded)?;
         let found = block.position(probe.key);
-        Ok(found.map(|position| block.value_bytes(position)))
+        Ok(found.map(|position| (block, position)))
     }
 
     pub(crate) fn index(&self) -> Result<Arc<Index>> {

@@ -53,8 +53,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Lsm::get`](crate::Lsm::get).
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
-        let value = self.held.view().get(key.as_ref(), self.held.seqno())?;
-        Ok(value.map(|value| value.to_vec()))
+        self.held.view().get_vec(key.as_ref(), self.held.seqno())
     }
 
     /// The value that `key` had, without a copy if it is large: see

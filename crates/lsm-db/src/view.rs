@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use lsm_format::Block;
 use lsm_fs::FileLock;
 use lsm_memtable::{FRONT_BYTES_MAX, LARGE_BATCH_ENTRIES, Memtable};
 use lsm_version::{RunId, RunMeta, Version};
@@ -172,6 +173,29 @@ impl Drop for LoggedMemtable {
     }
 }
 
+/// A value where it was found.
+pub(crate) struct Lent<'a> {
+    pub(crate) bytes: &'a [u8],
+    share: &'a dyn Fn() -> Bytes,
+}
+
+impl Lent<'_> {
+    /// The value without a copy; it keeps alive what it lies in.
+    pub(crate) fn share(&self) -> Bytes {
+        (self.share)()
+    }
+
+    /// Lends the value at a position of a block to `take`, unless it is a tombstone.
+    fn of_block<R>(block: &Block, position: usize, take: impl FnOnce(Lent<'_>) -> R) -> Option<R> {
+        let bytes = block.entry(position).value()?;
+        let share = || block.value_bytes(position).unwrap_or_default();
+        Some(take(Lent {
+            bytes,
+            share: &share,
+        }))
+    }
+}
+
 /// The runs of a version, as things that can be read.
 #[derive(Debug)]
 pub(crate) struct Tree {
@@ -231,22 +255,22 @@ impl Tree {
         rest.find(|run| run.meta().id == meta.id)
     }
 
-    fn get(&self, probe: &Probe<'_>) -> Result<Option<Bytes>> {
+    fn get<R>(&self, probe: &Probe<'_>, take: impl FnOnce(Lent<'_>) -> R) -> Result<Option<R>> {
         let key = probe.key;
         let Some((level_zero, deeper)) = self.levels.split_first() else {
             return Ok(None);
         };
         for run in level_zero.iter().filter(|run| run.meta().covers(key)) {
-            if let Some(entry) = run.get(probe)? {
-                return Ok(entry);
+            if let Some((block, position)) = run.find(probe)? {
+                return Ok(Lent::of_block(&block, position, take));
             }
         }
         for (runs, level) in deeper.iter().zip(1..) {
             let run = self.version.level(level).find(key);
             if let Some(run) = run.and_then(|at| runs.get(at))
-                && let Some(entry) = run.get(probe)?
+                && let Some((block, position)) = run.find(probe)?
             {
-                return Ok(entry);
+                return Ok(Lent::of_block(&block, position, take));
             }
         }
         Ok(None)
@@ -290,17 +314,27 @@ impl ReadView {
         std::iter::once(&self.active).chain(&self.sealed)
     }
 
-    /// The value of `key` as of `seqno`.
-    pub(crate) fn get(&self, key: &[u8], seqno: u64) -> Result<Option<Bytes>> {
+    /// Lends the value of `key` as of `seqno` to `take`, if there is one.
+    pub(crate) fn get<R>(
+        &self,
+        key: &[u8],
+        seqno: u64,
+        take: impl FnOnce(Lent<'_>) -> R,
+    ) -> Result<Option<R>> {
         let probe = self.active.filter.probe(key);
         for logged in self.memtables() {
             if logged.filter.may_contain(&probe)
                 && let Some(found) = logged.memtable.get(key, seqno)
             {
-                return Ok(found.value);
+                return Ok(found.value.map(|value| {
+                    take(Lent {
+                        bytes: &value,
+                        share: &|| value.clone(),
+                    })
+                }));
             }
         }
-        self.tree.get(&probe)
+        self.tree.get(&probe, take)
     }
 
     /// Cursors over all that may hold a key of the range, as of `seqno`, newest source first.

@@ -41,7 +41,7 @@ impl Store {
 
     fn get(&self, key: &str) -> Option<Bytes> {
         let (view, seqno) = self.engine.publication.read();
-        view.get(key.as_bytes(), seqno).unwrap()
+        view.get_bytes(key.as_bytes(), seqno).unwrap()
     }
 
     fn last_seqno(&self) -> u64 {

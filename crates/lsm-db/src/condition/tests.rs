@@ -23,11 +23,11 @@ fn member(requires: &[Pair], writes: &[Pair]) -> Request {
 }
 
 /// Published: `a` is 1; `rotten` can't be read.
-fn published(key: &[u8]) -> Result<Option<Bytes>> {
+fn published(key: &[u8], expected: Option<&[u8]>) -> Result<bool> {
     match key {
-        b"a" => Ok(Some(Bytes::from_static(b"1"))),
+        b"a" => Ok(expected == Some(b"1")),
         b"rotten" => Err(io::Error::from(io::ErrorKind::InvalidData).into()),
-        _ => Ok(None),
+        _ => Ok(expected.is_none()),
     }
 }
 
@@ -127,6 +127,6 @@ fn syncs_and_seals_in_between_change_nothing_and_a_group_without_requirements_re
     ];
     check(&group, &[None; 5]);
     let plain = [member(&[], &[("a", Some("2"))]), Request::Sync];
-    let judged = judge(&plain, |_| panic!("a plain group was read for"));
+    let judged = judge(&plain, |_, _| panic!("a plain group was read for"));
     assert!(judged.is_empty());
 }

@@ -16,16 +16,14 @@ impl Lsm {
     /// block that could hold the key can't be read; other keys are not affected.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
         let (view, seqno) = self.engine.publication.read();
-        let value = view.get(key.as_ref(), seqno)?;
-        Ok(value.map(|value| value.to_vec()))
+        view.get_vec(key.as_ref(), seqno)
     }
 
     /// The value of `key`, or `None` if it is absent; without a copy if it is large.
     ///
     /// A value of 16 KiB or more shares the memory in which it was found, and keeps all of that
     /// alive: a block of a run, which is hardly larger than such a value, or, while the value is
-    /// in a memtable, the group of writes that it came with: up to 1 MiB, and for a value of a
-    /// larger batch up to 256 times the value. A shorter one is copied, and keeps nothing else.
+    /// in a memtable, the group of writes that it came with, up to eight times the value. A shorter one is copied, and keeps nothing else.
     ///
     /// # Errors
     /// As [`get`](Self::get).

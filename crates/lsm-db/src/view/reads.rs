@@ -21,14 +21,25 @@ const SHARED_BYTES_MIN: usize = 16 << 10;
 pub(crate) type LiveEntries = LiveCursor<MergeCursor<Source>>;
 
 impl ReadView {
+    /// A copy of the value of `key` as of `seqno`.
+    pub(crate) fn get_vec(&self, key: &[u8], seqno: u64) -> Result<Option<Vec<u8>>> {
+        self.get(key, seqno, |value| value.bytes.to_vec())
+    }
+
     /// The value of `key` as of `seqno`, for the caller to keep.
     pub(crate) fn get_bytes(&self, key: &[u8], seqno: u64) -> Result<Option<Bytes>> {
-        Ok(self.get(key, seqno)?.map(for_keeping))
+        self.get(key, seqno, |value| {
+            if value.bytes.len() < SHARED_BYTES_MIN {
+                Bytes::copy_from_slice(value.bytes)
+            } else {
+                value.share()
+            }
+        })
     }
 
     /// Whether `key` has a value as of `seqno`.
     pub(crate) fn contains_key(&self, key: &[u8], seqno: u64) -> Result<bool> {
-        Ok(self.get(key, seqno)?.is_some())
+        Ok(self.get(key, seqno, |_| ())?.is_some())
     }
 
     /// The values of `keys` as of `seqno`, in the order in which the keys come.
@@ -85,14 +96,5 @@ impl ReadView {
         // Copies: the block may be a small part of a large read.
         let entry = entries.key().zip(entries.value());
         Ok(entry.map(|(key, value)| (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))))
-    }
-}
-
-/// Bytes that keep little alive besides themselves.
-fn for_keeping(bytes: Bytes) -> Bytes {
-    if bytes.len() < SHARED_BYTES_MIN {
-        Bytes::copy_from_slice(&bytes)
-    } else {
-        bytes
     }
 }
