@@ -6,6 +6,7 @@
 //! 3. Only attempts that waited their back-off count towards giving up, and lack of room never
 //!    does: it ends by itself when room is made.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ const BACK_OFF_DOUBLINGS_MAX: u32 = 9;
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
     state: Mutex<State>,
+    /// Changed under the state's lock; read without, because every writer asks.
+    unreported: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -34,7 +37,6 @@ struct State {
     pending: Option<u64>,
     retries: u64,
     latest: Option<Arc<Error>>,
-    unreported: bool,
 }
 
 /// What follows a failure.
@@ -72,7 +74,7 @@ impl Attempts {
         // Work goes on at once, not when the pause of what is over ends.
         state.pending = None;
         state.latest = None;
-        state.unreported = false;
+        self.unreported.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn failed(&self, error: &Arc<Error>) -> Then {
@@ -85,7 +87,7 @@ impl Attempts {
         state.in_a_row = state.in_a_row.saturating_add(1);
         if !error.is_no_room() {
             state.counted += 1;
-            state.unreported = true;
+            self.unreported.store(true, Ordering::Relaxed);
         }
         if state.counted >= ATTEMPTS_MAX {
             return Then::GiveUp;
@@ -112,8 +114,12 @@ impl Attempts {
 
     /// The failure that no writer has been told of yet; it is told once.
     pub(crate) fn take_unreported(&self) -> Option<Arc<Error>> {
-        let mut state = locked(&self.state);
-        std::mem::take(&mut state.unreported)
+        if !self.unreported.load(Ordering::Relaxed) {
+            return None;
+        }
+        let state = locked(&self.state);
+        self.unreported
+            .swap(false, Ordering::Relaxed)
             .then(|| state.latest.clone())
             .flatten()
     }

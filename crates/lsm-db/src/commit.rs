@@ -293,7 +293,9 @@ impl Engine {
             appended.map_err(|error| self.log_failed(error))?;
             self.counters.log_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
-        log.retire_below(self.log_retired_below.load(Ordering::Acquire));
+        // Their names are gone or going: closing them is unlinking them.
+        self.reaper
+            .close_later(log.retire_below(self.log_retired_below.load(Ordering::Acquire)));
         Ok(log.current_segment())
     }
 

@@ -157,12 +157,19 @@ impl Engine {
     }
 
     pub(crate) fn run_job(self: &Arc<Self>, job: &Job, claim: ClaimId) -> Result<(), Failure> {
+        let start = self.pool.scheduler().now();
         let settled = self.settle().map_err(Failure::from);
         let done = settled.and_then(|()| match job.kind {
             JobKind::Move => Ok(self.install_job(job, move_edit(job))?),
             JobKind::Merge => self.merge(job),
         });
         locked(&self.claims).release(claim);
+        if done.is_ok() {
+            let from_l0 = job.inputs.iter().filter(|(level, _)| *level == 0);
+            let l0_bytes = from_l0.map(|(_, run)| run.file_len).sum();
+            let took = self.pool.scheduler().now().saturating_sub(start);
+            self.throttle.note_job(l0_bytes, took);
+        }
         done
     }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use lsm_compact::{Claims, PickerOptions, PressureOptions, debt_bytes, l0_backlog_runs};
+use lsm_compact::{Claims, PickerOptions, debt_bytes, l0_backlog_runs};
 use lsm_fs::FileSystem;
 use lsm_scheduler::{Pool, Signal};
 use lsm_version::{CommitError, Manifest, RunMeta, VersionEdit};
@@ -29,7 +29,7 @@ use crate::run::{Run, RunContext};
 use crate::settle::Unsettled;
 use crate::stats::Counters;
 use crate::sync::locked;
-use crate::throttle::pressure_options;
+use crate::throttle::Throttle;
 use crate::view::{ReadView, Tree};
 use crate::{Error, LsmConfig, Result};
 
@@ -37,7 +37,6 @@ use crate::{Error, LsmConfig, Result};
 pub(crate) struct Engine {
     pub(crate) config: LsmConfig,
     pub(crate) picker_options: PickerOptions,
-    pub(crate) pressure_options: PressureOptions,
     pub(crate) directory: PathBuf,
     pub(crate) file_system: Arc<dyn FileSystem>,
     pub(crate) pool: Pool,
@@ -64,6 +63,8 @@ pub(crate) struct Engine {
     /// Notified whenever a task of a lane ends, well or badly.
     pub(crate) progress: Signal,
     debt: Mutex<Debt>,
+    /// Whose turn it is to write, while background work is behind.
+    pub(crate) throttle: Throttle,
 }
 
 /// What compaction still has to do: what slows writers down.
@@ -94,7 +95,7 @@ impl Engine {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         let engine = Arc::new(Self {
             picker_options: parts.config.picker_options(),
-            pressure_options: pressure_options(&parts.config),
+            throttle: Throttle::new(&parts.config),
             config: parts.config,
             directory: parts.directory,
             file_system: parts.file_system,
@@ -298,6 +299,7 @@ impl Engine {
             bytes: debt_bytes(version, options, &set_aside),
             l0_runs: l0_backlog_runs(version, options, &set_aside),
         };
+        self.throttle.note_debt(&debt);
     }
 
     pub(crate) fn debt(&self) -> Debt {

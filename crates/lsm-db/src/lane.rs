@@ -9,7 +9,8 @@ pub(crate) const COMPACT: usize = 1;
 pub(crate) const FILTER: usize = 2;
 /// Frees what readers and writers should not have to wait for.
 pub(crate) const FREE: usize = if cfg!(feature = "bloom") { 3 } else { 2 };
-/// Unlinks. Behind the others, so that what they leave at shutdown is still unlinked.
+/// Unlinks, and closes what was unlinked. Behind the others, so that what they leave at shutdown is
+/// still unlinked.
 pub(crate) const REAP: usize = FREE + 1;
 /// How many there are.
 pub(crate) const COUNT: usize = REAP + 1;

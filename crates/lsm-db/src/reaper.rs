@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lsm_fs::{FileLock, FileSystem};
+use lsm_fs::{File, FileLock, FileSystem};
 use lsm_scheduler::Pool;
 
 use crate::health::Health;
@@ -60,6 +60,14 @@ impl Reaper {
                 }
             }
         });
+    }
+
+    /// Closes `files` in the background. Who closes a file that has no name any more waits for the
+    /// file system to take its room back.
+    pub(crate) fn close_later(&self, files: Vec<Arc<dyn File>>) {
+        if !files.is_empty() {
+            self.shared.pool.submit(lane::REAP, move || drop(files));
+        }
     }
 
     /// Drops `value` in the background. Never waits behind an unlink.

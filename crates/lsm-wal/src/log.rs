@@ -319,8 +319,15 @@ impl Log {
     /// Forgets unsynced segments below `segment`: what they hold is durable elsewhere, and
     /// recovery will be told so ([`LogBounds::retired_below`](crate::LogBounds::retired_below)).
     /// Call it only once that is durable. The current segment is never forgotten.
-    pub fn retire_below(&mut self, segment: u64) {
-        self.unsynced.retain(|older| older.id >= segment);
+    ///
+    /// Returns their files, still open. Whoever closes the last handle of a file without a name
+    /// waits until the file system has its room back, as long as the file is large: drop them where
+    /// nobody waits.
+    #[must_use = "closing them may take long"]
+    pub fn retire_below(&mut self, segment: u64) -> Vec<Arc<dyn File>> {
+        let is_retired = |older: &mut OpenSegment| older.id < segment;
+        let retired = self.unsynced.extract_if(.., is_retired);
+        retired.map(|segment| segment.file).collect()
     }
 
     /// Syncs everything and ends the log with a mark that claims all before it, so that from now

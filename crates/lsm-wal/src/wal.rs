@@ -267,7 +267,9 @@ impl Wal {
             remove(&options, &options.segment_path(id))?;
             segment::sync_dir(&options)?;
         }
-        state.log.retire_below(below);
+        let retired = state.log.retire_below(below);
+        drop(state);
+        drop(retired);
         Ok(())
     }
 

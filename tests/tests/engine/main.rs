@@ -45,6 +45,8 @@ mod parked;
 #[cfg(test)]
 mod power_cut;
 #[cfg(test)]
+mod pressure;
+#[cfg(test)]
 mod reads;
 #[cfg(test)]
 mod retries;

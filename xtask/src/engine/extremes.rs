@@ -18,6 +18,7 @@ mod gigabyte;
 mod many_runs;
 mod overload;
 mod overwrites;
+mod spans;
 mod timed_fs;
 
 /// What a case measured, a line each, or which promise did not hold.

@@ -2,6 +2,24 @@ use quickcheck::quickcheck;
 
 use super::*;
 
+/// What a write waits that comes alone.
+fn delay(
+    debt_bytes: u64,
+    l0_runs: Option<usize>,
+    unflushed_bytes: u64,
+    write_bytes: u64,
+    options: &PressureOptions,
+) -> Duration {
+    let pressure = pressure(debt_bytes, l0_runs, unflushed_bytes, options);
+    assert!((0.0..=1.0).contains(&pressure));
+    share(
+        write_bytes,
+        pressure,
+        options.assumed_bytes_per_second as f64,
+        options,
+    )
+}
+
 fn options() -> PressureOptions {
     PressureOptions {
         debt_bytes_soft: 1000,
@@ -10,7 +28,7 @@ fn options() -> PressureOptions {
         l0_runs_hard: 30,
         unflushed_bytes_soft: 100,
         unflushed_bytes_hard: 200,
-        sustained_bytes_per_second: 1_000_000,
+        assumed_bytes_per_second: 1_000_000,
         delay_max: Duration::from_millis(50),
     }
 }
@@ -62,7 +80,7 @@ fn options_that_make_no_sense_turn_a_measure_off_and_never_panic() {
         debt_bytes_hard: 0,
         l0_runs_hard: 10,
         unflushed_bytes_hard: 1,
-        sustained_bytes_per_second: 0,
+        assumed_bytes_per_second: 0,
         ..options()
     };
     assert_eq!(
@@ -70,7 +88,7 @@ fn options_that_make_no_sense_turn_a_measure_off_and_never_panic() {
         Duration::ZERO
     );
     let slow = PressureOptions {
-        sustained_bytes_per_second: 0,
+        assumed_bytes_per_second: 0,
         delay_max: Duration::MAX,
         ..options()
     };

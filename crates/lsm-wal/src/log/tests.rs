@@ -125,14 +125,20 @@ fn a_sync_reaches_the_older_segments_first_and_is_free_if_nothing_is_unsynced() 
 }
 
 #[test]
-fn retired_segments_are_not_synced_any_more() {
+fn retired_segments_are_not_synced_any_more_and_closed_by_the_caller() {
     let fs = FaultFs::over_sim(SimFs::new());
     let (mut log, mut caller) = (log_on(&fs), Caller::default());
     for _ in 0..3 {
         caller.append(&mut log, 10).unwrap();
         log.rotate();
     }
-    log.retire_below(3);
+    assert!(log.retire_below(1).is_empty());
+    let retired = log.retire_below(3);
+    // Nothing else holds them: they are closed where these are dropped.
+    assert_eq!(
+        retired.iter().map(Arc::strong_count).collect::<Vec<_>>(),
+        [1, 1]
+    );
     fs.start_trace(100);
     log.sync().unwrap();
     let synced: Vec<PathBuf> = fs

@@ -132,7 +132,7 @@ impl History {
         self.durable_seqno = self.durable_seqno.max(self.flushed_seqno);
         self.bounds.retired_below = below;
         self.bounds.floor = current;
-        self.log.retire_below(below);
+        drop(self.log.retire_below(below));
         if self.random.one_in(2) {
             self.unlink((0..below).collect::<Vec<_>>().iter());
         }
