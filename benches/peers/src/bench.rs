@@ -13,7 +13,7 @@ use crate::results::{Better, Row};
 use crate::usage;
 
 /// How long one row may take, so that a cell stays within two minutes.
-pub const BUDGET: Duration = Duration::from_secs(15);
+pub const BUDGET: Duration = Duration::from_secs(10);
 
 pub const KEY_BYTES: usize = 24;
 pub const VALUE_BYTES: usize = 150;

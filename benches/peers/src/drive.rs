@@ -26,8 +26,8 @@ const ENGINES: [&str; 5] = ["ours", "fjall", "redb", "lmdb", "rocksdb"];
 /// Those of the suite `1x`.
 const ONE_X_ENGINES: [&str; 4] = ["ours", "1x", "redb", "sled"];
 
-/// What a process may take; most take far less.
-const DEADLINE: Duration = Duration::from_secs(120);
+/// After this a process is killed. Cells are made for two minutes at most on a quiet machine.
+const DEADLINE: Duration = Duration::from_secs(240);
 /// The suite `scale` loads sixteen million keys.
 const SCALE_DEADLINE: Duration = Duration::from_secs(600);
 

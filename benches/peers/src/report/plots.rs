@@ -5,7 +5,7 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
-use super::row::TableRow;
+use super::row::{TableRow, short};
 use super::table::Table;
 use crate::Result;
 
@@ -132,6 +132,7 @@ pub fn draw_growth(table: &Table, path: &Path) -> Result<()> {
     chart
         .configure_mesh()
         .x_label_formatter(&|millions| format!("{millions}M"))
+        .y_label_formatter(&|rate| short(*rate))
         .label_style(("sans-serif", 12))
         .draw()?;
     for engine in &table.engines {
@@ -143,6 +144,7 @@ pub fn draw_growth(table: &Table, path: &Path) -> Result<()> {
     }
     chart
         .configure_series_labels()
+        .position(SeriesLabelPosition::LowerLeft)
         .background_style(WHITE)
         .border_style(BLACK)
         .draw()?;

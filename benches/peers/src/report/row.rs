@@ -88,7 +88,10 @@ impl Values {
                 .iter()
                 .filter_map(|peer| self.0.get(*peer)?.get(round));
             let advantages = of_peers.map(|peer| advantage(*ours, *peer));
-            advantages.reduce(f64::min)
+            // Nothing is so many times nothing.
+            advantages
+                .reduce(f64::min)
+                .filter(|times| times.is_finite())
         };
         let by_round: Vec<f64> = self.0.get("ours")?.iter().filter_map(of_round).collect();
         if by_round.is_empty() {
