@@ -1,6 +1,7 @@
 //! The suite `core`: the shape of redb's published benchmark. Keys of 24 random bytes, values of 150
 //! bytes, all of it within the cache.
 
+use std::thread;
 use std::time::Duration;
 
 use crate::Result;
@@ -79,9 +80,19 @@ fn load_in_batches<E: Engine>(
     engine.close()
 }
 
-/// Bytes on disk without the log, divided by the user's.
+/// Bytes on disk without the log, divided by the user's, when they have stopped shrinking: files that
+/// were replaced are taken away in the background.
 fn space<E: Engine>(bench: &mut Bench, name: &str, user_bytes: u64) -> Result<()> {
-    let bytes = usage::disk_bytes(&bench.database(), &|name| !E::is_log(name))?;
+    const QUIET: Duration = Duration::from_millis(500);
+    let now = || usage::disk_bytes(&bench.database(), &|name| !E::is_log(name));
+    let mut bytes = now()?;
+    loop {
+        thread::sleep(QUIET);
+        let before = std::mem::replace(&mut bytes, now()?);
+        if bytes >= before {
+            break;
+        }
+    }
     let factor = bytes as f64 / user_bytes as f64;
     bench.value(name, factor, "× the user's", Better::Less);
     Ok(())
