@@ -21,6 +21,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+mod bench;
 mod ci;
 mod conformance;
 mod engine;
@@ -50,6 +51,8 @@ enum Command {
     Model(ModelArgs),
     /// Breaks one rule of the engine after another, and sees whether the tests find it
     Mutants(MutantsArgs),
+    /// Measures the store beside other engines, and reports what was measured (release build)
+    Bench(bench::BenchArgs),
     #[command(flatten)]
     Engine(engine::Command),
 }
@@ -113,6 +116,7 @@ fn main() -> ExitCode {
         Command::Conformance(args) => conformance::run(&args),
         Command::Model(args) => model::run(&args),
         Command::Mutants(args) => mutants::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Engine(command) => engine::run(&command),
     };
     match outcome {
