@@ -52,6 +52,7 @@ fn table() -> Table {
                 "lsm-wal",
             ]),
         ),
+        ("lsm-benches", Allowed::Anything),
         ("lsm-tests", Allowed::Anything),
         ("xtask", Allowed::Anything),
     ]
