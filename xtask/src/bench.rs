@@ -1,23 +1,60 @@
-//! `cargo xtask bench`: how fast the store is.
+//! `cargo xtask bench`: how fast the store is, and whether it became slower.
+//!
+//! A suite is measured in time, on whatever machine this is. With `--check` nothing is timed: the
+//! instructions of the hot operations are counted and held against the record, which is what the gate
+//! does, because a count says the same on a busy machine.
 
+mod instructions;
 mod peers;
+mod record;
+mod valgrind;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
+
+use crate::workspace::{self, run_cargo};
+
+/// The suite that is ours alone.
+const MICRO: &str = "micro";
 
 #[derive(Args)]
 pub(crate) struct BenchArgs {
     /// What to measure, or `report` for the tables and plots of what was measured
-    #[arg(value_parser = peers::SUITES)]
-    suite: String,
+    #[arg(
+        value_parser = PossibleValuesParser::new(peers::SUITES.into_iter().chain([MICRO])),
+        required_unless_present_any = ["check", "bless"],
+        conflicts_with_all = ["check", "bless"]
+    )]
+    suite: Option<String>,
+    /// Counts the instructions of the hot operations, and fails if one takes over 5 % more than is
+    /// recorded
+    #[arg(long)]
+    check: bool,
+    /// Records the counts as they are now, after showing what changed
+    #[arg(long, conflicts_with = "check")]
+    bless: bool,
+    /// Counts only these operations, instead of all
+    #[arg(long, value_name = "NAME", conflicts_with = "suite")]
+    only: Vec<String>,
     #[command(flatten)]
     peers: peers::PeersArgs,
 }
 
-/// Runs a suite, or reports.
+/// Runs a suite, reports, or counts.
 ///
 /// # Errors
 ///
-/// If something could not be built or run.
+/// If something could not be built or run, or a count is not as recorded.
 pub(crate) fn run(args: &BenchArgs) -> Result<(), String> {
-    peers::run(&args.suite, &args.peers)
+    match args.suite.as_deref() {
+        None => instructions::run(&args.only, args.bless),
+        Some(MICRO) => micro(),
+        Some(suite) => peers::run(suite, &args.peers),
+    }
+}
+
+/// The micro-benchmarks of `benches/`.
+fn micro() -> Result<(), String> {
+    let benches = "bench --locked --package lsm-benches --benches";
+    run_cargo(benches, &[], &workspace::root())
 }

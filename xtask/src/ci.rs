@@ -148,6 +148,11 @@ const STEPS: &[Step] = &[
         &["xtask load --entries 1000000"],
     ),
     cargo(
+        "instructions",
+        "no hot operation takes over 5 % more instructions than recorded",
+        &["xtask bench --check"],
+    ),
+    cargo(
         "deny",
         "licences, sources and bans of the dependencies",
         &["deny --locked check bans licenses sources"],
@@ -157,7 +162,7 @@ const STEPS: &[Step] = &[
 /// Prints the steps.
 pub(crate) fn list() {
     for step in STEPS {
-        println!("{:<13}{}", step.name, step.proves);
+        println!("{:<14}{}", step.name, step.proves);
     }
 }
 
@@ -216,7 +221,7 @@ fn summarize(outcomes: &[Outcome<'_>], total: Duration) -> Result<(), String> {
     for (step, duration, outcome) in outcomes {
         let word = if outcome.is_ok() { "ok" } else { "FAILED" };
         println!(
-            "{word:<8}{:>6}  {:<13}{}",
+            "{word:<8}{:>6}  {:<14}{}",
             clock(*duration),
             step.name,
             step.proves

@@ -1,8 +1,8 @@
 //! The project's own commands, run as `cargo xtask <command>`.
 //!
 //! `tidy` checks what the compiler does not, `ci` runs the whole gate, `conformance` compares with
-//! frozen bytes and with the predecessor, `model` explores the small concurrent parts, `mutants`
-//! breaks the rules of the engine one by one and sees whether a test fails; those of
+//! frozen bytes and with the predecessor, `model` explores the small concurrent parts, `bench`
+//! measures, `mutants` breaks the rules of the engine one by one and sees whether a test fails; those of
 //! [`engine::Command`] run the engine for longer than a test may. Contributors and CI call this program; no crate
 //! depends on it, and it never changes a source file.
 
@@ -51,7 +51,7 @@ enum Command {
     Model(ModelArgs),
     /// Breaks one rule of the engine after another, and sees whether the tests find it
     Mutants(MutantsArgs),
-    /// Measures the store beside other engines, and reports what was measured (release build)
+    /// Measures the store beside other engines or part by part, or counts the instructions of hot operations (release build)
     Bench(bench::BenchArgs),
     #[command(flatten)]
     Engine(engine::Command),

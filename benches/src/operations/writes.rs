@@ -1,0 +1,111 @@
+//! Writes, to a memtable that holds as much as one does on average, and what follows from them:
+//! flush and compaction, counted for each entry.
+//!
+//! A write's count includes what the simulated disk does with it, which stands in for system calls.
+
+use lsm_db::Durability;
+
+use super::{Operation, STORE_LEN, TIMES};
+use crate::BenchResult;
+use crate::data::{Pair, pairs};
+use crate::meter::Meter;
+use crate::stores::{Bench, batch, config};
+
+pub(super) const OPERATIONS: &[Operation] = &[
+    Operation {
+        name: "put",
+        what: "put, buffered, into a memtable of 20,000",
+        run: put,
+    },
+    Operation {
+        name: "put-durable",
+        what: "put, synced, into a memtable of 20,000",
+        run: put_durable,
+    },
+    Operation {
+        name: "batch-100",
+        what: "entry of a batch of 100, buffered",
+        run: batch_100,
+    },
+    Operation {
+        name: "batch-1000",
+        what: "entry of a batch of 1,000, buffered",
+        run: batch_1000,
+    },
+    Operation {
+        name: "flush",
+        what: "entry of a flush, filter included",
+        run: flush,
+    },
+    Operation {
+        name: "compact",
+        what: "entry of a merge of four runs into one, filter included",
+        run: compact,
+    },
+];
+
+/// The runs of a counted merge.
+const RUNS: usize = 4;
+/// Batches that are counted, of whatever size.
+const BATCHES: usize = 8;
+
+fn put(meter: &mut Meter) -> BenchResult {
+    count_puts(meter, Durability::Buffered)
+}
+
+fn put_durable(meter: &mut Meter) -> BenchResult {
+    count_puts(meter, Durability::Sync)
+}
+
+fn count_puts(meter: &mut Meter, durability: Durability) -> BenchResult {
+    let bench = Bench::open(config().durability(durability))?;
+    bench.fill(&pairs(1, STORE_LEN))?;
+    let new = pairs(2, STORE_LEN);
+    let mut new = new.iter();
+    meter.count(TIMES, |_| match new.next() {
+        Some((key, value)) => Ok(bench.store.put(key, value).map(|()| true)?),
+        None => Ok(false),
+    })
+}
+
+fn batch_100(meter: &mut Meter) -> BenchResult {
+    count_batches(meter, 100)
+}
+
+fn batch_1000(meter: &mut Meter) -> BenchResult {
+    count_batches(meter, 1_000)
+}
+
+/// Making the batch is part of it.
+fn count_batches(meter: &mut Meter, len: usize) -> BenchResult {
+    let bench = Bench::in_memory(&pairs(1, STORE_LEN))?;
+    let new = pairs(2, BATCHES * len);
+    meter.count_as(new.len() as u64, || {
+        for chunk in new.chunks(len) {
+            bench.store.write(batch(chunk))?;
+        }
+        Ok(true)
+    })
+}
+
+fn flush(meter: &mut Meter) -> BenchResult {
+    let bench = Bench::in_memory(&pairs(1, STORE_LEN))?;
+    meter.count_as(STORE_LEN as u64, || {
+        bench.store.flush()?;
+        Ok(!bench.store.stats().levels.is_empty())
+    })
+}
+
+fn compact(meter: &mut Meter) -> BenchResult {
+    let bench = Bench::open(config().compaction_trigger(usize::MAX))?;
+    let all: Vec<Pair> = pairs(1, STORE_LEN);
+    for part in all.chunks(STORE_LEN / RUNS) {
+        bench.fill(part)?;
+        bench.store.flush()?;
+        bench.settle();
+    }
+    meter.count_as(STORE_LEN as u64, || {
+        bench.store.compact_range::<&[u8], _>(..)?;
+        Ok(true)
+    })
+}
