@@ -79,18 +79,21 @@ impl Level {
     }
 
     /// The runs: newest first at level 0, ascending by key deeper.
+    #[inline]
     #[must_use]
     pub fn runs(&self) -> &[Arc<RunMeta>] {
         &self.runs
     }
 
     /// How many runs the level holds.
+    #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
         self.runs.len()
     }
 
     /// Whether the level holds no run.
+    #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
@@ -119,8 +122,13 @@ impl Level {
     /// The place of the one run that may hold `key`, or `None` if no run's span covers it.
     ///
     /// For a level below 0 only. Logarithmic in the number of runs.
+    #[inline]
     #[must_use]
     pub fn find(&self, key: &[u8]) -> Option<usize> {
+        // Most levels of most stores are empty, and a lookup asks them all.
+        if self.runs.is_empty() {
+            return None;
+        }
         let place = self.seek(key);
         let run = self.runs.get(place)?;
         (run.smallest_key.as_ref() <= key).then_some(place)

@@ -126,6 +126,7 @@ impl Version {
     }
 
     /// The level at `index`; an empty one if there is none so deep.
+    #[inline]
     #[must_use]
     pub fn level(&self, index: usize) -> &Level {
         self.levels.get(index).map_or(&EMPTY_LEVEL, Arc::as_ref)
