@@ -50,7 +50,9 @@ struct Ahead {
     first: usize,
     blocks: Vec<Arc<Block>>,
     latest: Option<usize>,
+    /// Blocks to read together, if the file has to be read at all.
     stretch: usize,
+    backward: bool,
 }
 
 impl RunBlocks {
@@ -75,25 +77,31 @@ impl RunBlocks {
 impl Ahead {
     fn hold(&mut self, at: usize, block: &Arc<Block>) {
         self.first = at;
-        self.blocks = vec![Arc::clone(block)];
+        self.blocks.clear();
+        self.blocks.push(Arc::clone(block));
     }
 
     fn held(&self, at: usize) -> Option<Arc<Block>> {
         self.blocks.get(at.checked_sub(self.first)?).cloned()
     }
 
-    /// The blocks to read together when `at` is wanted next.
-    fn plan(&mut self, at: usize, index: &Index) -> Range<usize> {
+    /// Notes that `at` is wanted next, and how many blocks would be read together for it.
+    fn want(&mut self, at: usize) {
+        self.backward = self.latest.is_some_and(|latest| at + 1 == latest);
         let forward = self.latest.is_some_and(|latest| at == latest + 1);
-        let backward = self.latest.is_some_and(|latest| at + 1 == latest);
-        self.stretch = if forward || backward {
+        self.stretch = if forward || self.backward {
             self.stretch.saturating_mul(2).max(2)
         } else {
             1
         };
+        self.latest = Some(at);
+    }
+
+    /// The blocks to read together, `at` among them, which is wanted.
+    fn plan(&mut self, at: usize, index: &Index) -> Range<usize> {
         let (mut first, mut end, mut bytes) = (at, at + 1, block_bytes(index, at));
         for _ in 1..self.stretch {
-            let next = if backward {
+            let next = if self.backward {
                 first.checked_sub(1)
             } else {
                 Some(end)
@@ -132,18 +140,19 @@ impl BlockSource for RunBlocks {
             ahead.latest = Some(at);
             return Ok(block);
         }
-        let range = ahead.plan(at, index);
-        ahead.latest = Some(at);
-        let is_ahead = range.len() > 1;
+        ahead.want(at);
         if let Some(block) = self.cached(at) {
             ahead.hold(at, &block);
             return Ok(block);
         }
+        let range = ahead.plan(at, index);
+        let is_ahead = range.len() > 1;
         if is_ahead {
             // One bad block must not cost its good neighbours: then it is read alone below.
             if let Ok(blocks) = self.run.read_blocks(index, range.clone()) {
                 ahead.first = range.start;
-                ahead.blocks = blocks.into_iter().map(Arc::new).collect();
+                ahead.blocks.clear();
+                ahead.blocks.extend(blocks.into_iter().map(Arc::new));
                 if let Some(block) = ahead.held(at) {
                     return Ok(block);
                 }
