@@ -80,7 +80,7 @@ impl<P: Parts> ConcatCursor<P> {
                 place_then(&mut part)?
             }
             is_first = false;
-            if part.key().is_some() {
+            if part.is_positioned() {
                 self.open = Some((index, part));
                 return Ok(());
             }
@@ -111,7 +111,7 @@ impl<P: Parts> ConcatCursor<P> {
         Ok(self
             .open
             .as_ref()
-            .filter(|(_, part)| part.key().is_none())
+            .filter(|(_, part)| !part.is_positioned())
             .map(|(at, _)| *at))
     }
 }
@@ -203,12 +203,31 @@ impl<P: Parts> Cursor for ConcatCursor<P> {
         self.part()?.value()
     }
 
+    #[inline]
+    fn entry(&self) -> Option<(&[u8], Option<&[u8]>)> {
+        self.part()?.entry()
+    }
+
+    #[inline]
+    fn is_positioned(&self) -> bool {
+        self.part().is_some_and(Cursor::is_positioned)
+    }
+
+    #[inline]
+    fn is_tombstone(&self) -> bool {
+        self.part().is_some_and(Cursor::is_tombstone)
+    }
+
     fn key_bytes(&self) -> Option<Bytes> {
         self.part()?.key_bytes()
     }
 
     fn value_bytes(&self) -> Option<Bytes> {
         self.part()?.value_bytes()
+    }
+
+    fn entry_bytes(&self) -> Option<(Bytes, Option<Bytes>)> {
+        self.part()?.entry_bytes()
     }
 
     fn steps_below(&self, limit: &[u8]) -> usize {

@@ -80,6 +80,28 @@ pub trait Cursor {
     /// The value of the entry; `None` for a tombstone, and when not positioned.
     fn value(&self) -> Option<&[u8]>;
 
+    /// The key of the entry and its value, which is `None` for a tombstone; `None` when not
+    /// positioned.
+    ///
+    /// Override it where both together cost less than one after the other.
+    fn entry(&self) -> Option<(&[u8], Option<&[u8]>)> {
+        Some((self.key()?, self.value()))
+    }
+
+    /// Whether the cursor is at an entry.
+    ///
+    /// Override it where that can be told without finding the key.
+    fn is_positioned(&self) -> bool {
+        self.key().is_some()
+    }
+
+    /// Whether the cursor is at a tombstone.
+    ///
+    /// Override it where that can be told without finding the value.
+    fn is_tombstone(&self) -> bool {
+        self.value().is_none() && self.is_positioned()
+    }
+
     /// The key, owned; the default copies it.
     ///
     /// Override it where a reference count is enough.
@@ -92,6 +114,12 @@ pub trait Cursor {
     /// Override it where a reference count is enough.
     fn value_bytes(&self) -> Option<Bytes> {
         self.value().map(Bytes::copy_from_slice)
+    }
+
+    /// The entry, owned: as [`entry`](Cursor::entry), of [`key_bytes`](Cursor::key_bytes) and
+    /// [`value_bytes`](Cursor::value_bytes).
+    fn entry_bytes(&self) -> Option<(Bytes, Option<Bytes>)> {
+        Some((self.key_bytes()?, self.value_bytes()))
     }
 
     /// How many calls of [`next`](Cursor::next) in a row surely succeed and stay below `limit`.
@@ -150,12 +178,28 @@ impl<C: Cursor + ?Sized> Cursor for Box<C> {
         (**self).value()
     }
 
+    fn entry(&self) -> Option<(&[u8], Option<&[u8]>)> {
+        (**self).entry()
+    }
+
+    fn is_positioned(&self) -> bool {
+        (**self).is_positioned()
+    }
+
+    fn is_tombstone(&self) -> bool {
+        (**self).is_tombstone()
+    }
+
     fn key_bytes(&self) -> Option<Bytes> {
         (**self).key_bytes()
     }
 
     fn value_bytes(&self) -> Option<Bytes> {
         (**self).value_bytes()
+    }
+
+    fn entry_bytes(&self) -> Option<(Bytes, Option<Bytes>)> {
+        (**self).entry_bytes()
     }
 
     fn steps_below(&self, limit: &[u8]) -> usize {

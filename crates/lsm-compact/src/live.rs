@@ -60,8 +60,7 @@ impl<C: Cursor> LiveCursor<C> {
 
     #[inline]
     fn settle(&mut self, step: impl Fn(&mut C) -> Result<(), C::Error>) -> Result<(), C::Error> {
-        // The value first: it is there in all but the rare case, and then one question is enough.
-        while self.inner.value().is_none() && self.inner.key().is_some() {
+        while self.inner.is_tombstone() {
             self.tombstones_skipped += 1;
             step(&mut self.inner)?;
         }
@@ -114,11 +113,25 @@ impl<C: Cursor> Cursor for LiveCursor<C> {
         self.inner.value()
     }
 
+    #[inline]
+    fn entry(&self) -> Option<(&[u8], Option<&[u8]>)> {
+        self.inner.entry()
+    }
+
+    #[inline]
+    fn is_positioned(&self) -> bool {
+        self.inner.is_positioned()
+    }
+
     fn key_bytes(&self) -> Option<Bytes> {
         self.inner.key_bytes()
     }
 
     fn value_bytes(&self) -> Option<Bytes> {
         self.inner.value_bytes()
+    }
+
+    fn entry_bytes(&self) -> Option<(Bytes, Option<Bytes>)> {
+        self.inner.entry_bytes()
     }
 }

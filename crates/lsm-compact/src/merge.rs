@@ -315,12 +315,31 @@ impl<C: Cursor> Cursor for MergeCursor<C> {
         self.winner()?.value()
     }
 
+    #[inline]
+    fn entry(&self) -> Option<(&[u8], Option<&[u8]>)> {
+        self.winner()?.entry()
+    }
+
+    #[inline]
+    fn is_positioned(&self) -> bool {
+        self.winner().is_some_and(C::is_positioned)
+    }
+
+    #[inline]
+    fn is_tombstone(&self) -> bool {
+        self.winner().is_some_and(C::is_tombstone)
+    }
+
     fn key_bytes(&self) -> Option<Bytes> {
         self.winner()?.key_bytes()
     }
 
     fn value_bytes(&self) -> Option<Bytes> {
         self.winner()?.value_bytes()
+    }
+
+    fn entry_bytes(&self) -> Option<(Bytes, Option<Bytes>)> {
+        self.winner()?.entry_bytes()
     }
 
     fn steps_below(&self, limit: &[u8]) -> usize {

@@ -83,6 +83,15 @@ impl Limit {
             order != outward
         }
     }
+
+    /// Whether `cursor` is at an entry that lies on the range's side of this bound.
+    #[inline]
+    fn admits_entry_of(&self, cursor: &impl Cursor, outward: Ordering) -> bool {
+        match self.bound {
+            Bound::Unbounded => cursor.is_positioned(),
+            _ => cursor.key().is_some_and(|key| self.admits(key, outward)),
+        }
+    }
 }
 
 /// The bounds that hold exactly the keys which start with `prefix`.
@@ -150,18 +159,12 @@ impl<C: Cursor> RangeCursor<C> {
     /// Ends a forward move: the key is above the lower bound, but is it below the upper one?
     #[inline]
     fn check_upper(&mut self) {
-        self.inside = self
-            .inner
-            .key()
-            .is_some_and(|key| self.upper.admits(key, Ordering::Greater));
+        self.inside = self.upper.admits_entry_of(&self.inner, Ordering::Greater);
     }
 
     #[inline]
     fn check_lower(&mut self) {
-        self.inside = self
-            .inner
-            .key()
-            .is_some_and(|key| self.lower.admits(key, Ordering::Less));
+        self.inside = self.lower.admits_entry_of(&self.inner, Ordering::Less);
     }
 }
 
@@ -263,6 +266,33 @@ impl<C: Cursor> Cursor for RangeCursor<C> {
     fn value(&self) -> Option<&[u8]> {
         if self.inside {
             self.inner.value()
+        } else {
+            None
+        }
+    }
+
+    #[inline]
+    fn entry(&self) -> Option<(&[u8], Option<&[u8]>)> {
+        if self.inside {
+            self.inner.entry()
+        } else {
+            None
+        }
+    }
+
+    #[inline]
+    fn is_positioned(&self) -> bool {
+        self.inside
+    }
+
+    #[inline]
+    fn is_tombstone(&self) -> bool {
+        self.inside && self.inner.is_tombstone()
+    }
+
+    fn entry_bytes(&self) -> Option<(Bytes, Option<Bytes>)> {
+        if self.inside {
+            self.inner.entry_bytes()
         } else {
             None
         }

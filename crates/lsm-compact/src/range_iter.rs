@@ -130,9 +130,10 @@ impl<O: OpenCursor> RangeIter<O> {
     /// Whether the two ends stand at the same entry, or have passed each other. An end that was
     /// never opened is met nowhere; one that ran out ended the iterator.
     fn have_met(&self) -> bool {
-        let front = self.front.as_ref().and_then(Cursor::key);
-        let back = self.back.as_ref().and_then(Cursor::key);
-        matches!((front, back), (Some(front), Some(back)) if front >= back)
+        let (Some(front), Some(back)) = (&self.front, &self.back) else {
+            return false;
+        };
+        matches!((front.key(), back.key()), (Some(front), Some(back)) if front >= back)
     }
 
     fn yield_from(
@@ -145,7 +146,10 @@ impl<O: OpenCursor> RangeIter<O> {
         let entry = match stepped {
             Err(error) => Some(Err(error)),
             Ok(()) if self.have_met() => None,
-            Ok(()) => end(self).and_then(|end| Some(Ok((end.key_bytes()?, end.value_bytes()?)))),
+            Ok(()) => end(self).and_then(|end| {
+                let (key, value) = end.entry_bytes()?;
+                Some(Ok((key, value?)))
+            }),
         };
         if !matches!(entry, Some(Ok(_))) {
             // What they hold (blocks, the view) is let go at once, not with the iterator.

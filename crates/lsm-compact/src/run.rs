@@ -110,7 +110,7 @@ pub fn run<C: Cursor, S: Sink>(
     let mut merged = 0_u64;
     let mut bytes_since_stop = BYTES_BETWEEN_STOPS;
     merge.seek_first().map_err(JobError::Source)?;
-    while let Some(key) = merge.key() {
+    while let Some((key, value)) = merge.entry() {
         if bytes_since_stop >= BYTES_BETWEEN_STOPS {
             bytes_since_stop = 0;
             if stop() {
@@ -118,7 +118,6 @@ pub fn run<C: Cursor, S: Sink>(
             }
         }
         merged += 1;
-        let value = merge.value();
         let entry_bytes = key.len() as u64 + value.map_or(0, <[u8]>::len) as u64;
         bytes_since_stop += entry_bytes + ENTRY_BYTES_MIN;
         if value.is_none() && elision.drops_tombstone(key) {

@@ -99,8 +99,25 @@ pub(crate) fn walk<C: Cursor<Error = Infallible>>(cursor: &mut C, model: &Entrie
             );
             assert_eq!(cursor.key_bytes().as_deref(), cursor.key());
             assert_eq!(cursor.value_bytes().as_deref(), cursor.value());
+            assert_agrees_with_itself(cursor);
         }
     }
+}
+
+/// What answers two questions at once, or less than one, says the same as key and value.
+fn assert_agrees_with_itself<C: Cursor>(cursor: &C) {
+    let entry = cursor.key().map(|key| (key, cursor.value()));
+    assert_eq!(cursor.entry(), entry);
+    assert_eq!(cursor.is_positioned(), entry.is_some());
+    assert_eq!(
+        cursor.is_tombstone(),
+        entry.is_some_and(|(_, value)| value.is_none())
+    );
+    let owned = cursor.entry_bytes();
+    let lent = owned
+        .as_ref()
+        .map(|(key, value)| (&**key, value.as_deref()));
+    assert_eq!(lent, entry);
 }
 
 /// What a merge of `sources`, newest first, should show.

@@ -127,7 +127,7 @@ impl Cursor {
     /// Whether the cursor is at an entry.
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        self.entries.key().is_some()
+        self.entries.is_positioned()
     }
 
     /// The key of the entry, lent until the next move.
@@ -145,7 +145,8 @@ impl Cursor {
     /// The key and the value of the entry, lent until the next move.
     #[must_use]
     pub fn entry(&self) -> Option<(&[u8], &[u8])> {
-        self.key().zip(self.value())
+        let (key, value) = self.entries.entry()?;
+        Some((key, value?))
     }
 }
 

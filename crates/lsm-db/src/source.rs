@@ -246,12 +246,32 @@ impl Cursor for RunSource {
         self.0.entry().and_then(Entry::value)
     }
 
+    #[inline]
+    fn entry(&self) -> Option<(&[u8], Option<&[u8]>)> {
+        let (key, entry) = self.0.key_and_entry()?;
+        Some((key, entry.value()))
+    }
+
+    #[inline]
+    fn is_positioned(&self) -> bool {
+        self.0.is_positioned()
+    }
+
+    #[inline]
+    fn is_tombstone(&self) -> bool {
+        self.0.is_tombstone()
+    }
+
     fn key_bytes(&self) -> Option<Bytes> {
         self.0.key_bytes()
     }
 
     fn value_bytes(&self) -> Option<Bytes> {
         self.0.value_bytes()
+    }
+
+    fn entry_bytes(&self) -> Option<(Bytes, Option<Bytes>)> {
+        self.0.entry_bytes()
     }
 
     fn steps_below(&self, limit: &[u8]) -> usize {
@@ -360,6 +380,30 @@ impl Cursor for Source {
         }
     }
 
+    #[inline]
+    fn entry(&self) -> Option<(&[u8], Option<&[u8]>)> {
+        match self {
+            Self::Memtable(cursor) => Some((cursor.key()?, cursor.value())),
+            Self::Level(cursor) => cursor.entry(),
+        }
+    }
+
+    #[inline]
+    fn is_positioned(&self) -> bool {
+        match self {
+            Self::Memtable(cursor) => cursor.key().is_some(),
+            Self::Level(cursor) => cursor.is_positioned(),
+        }
+    }
+
+    #[inline]
+    fn is_tombstone(&self) -> bool {
+        match self {
+            Self::Memtable(cursor) => cursor.value().is_none() && cursor.key().is_some(),
+            Self::Level(cursor) => cursor.is_tombstone(),
+        }
+    }
+
     fn key_bytes(&self) -> Option<Bytes> {
         match self {
             Self::Memtable(cursor) => cursor.key().is_some().then(|| cursor.key_bytes()),
@@ -371,6 +415,16 @@ impl Cursor for Source {
         match self {
             Self::Memtable(cursor) => cursor.value_bytes(),
             Self::Level(cursor) => cursor.value_bytes(),
+        }
+    }
+
+    fn entry_bytes(&self) -> Option<(Bytes, Option<Bytes>)> {
+        match self {
+            Self::Memtable(cursor) => {
+                let is_positioned = cursor.key().is_some();
+                is_positioned.then(|| (cursor.key_bytes(), cursor.value_bytes()))
+            }
+            Self::Level(cursor) => cursor.entry_bytes(),
         }
     }
 

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use core::ops::Range;
 
-use crate::entry::{ENTRY_OVERHEAD, Entry, counted_slice, parse_entry};
+use crate::entry::{ENTRY_OVERHEAD, Entry, counted_slice, parse_entry, validated_entry};
 use crate::error::Result;
 use crate::index::Index;
 use crate::table::{KeyTable, KeyTableBuilder, common_prefix_len};
@@ -119,8 +119,18 @@ impl Block {
     pub fn key_and_entry(&self, i: usize) -> (&[u8], Entry<'_>) {
         self.table
             .offset(i)
-            .and_then(|offset| parse_entry(&self.bytes, offset).ok())
-            .map_or((&[], Entry::Tombstone), |(key, entry, _)| (key, entry))
+            .map_or((&[], Entry::Tombstone), |offset| {
+                validated_entry(&self.bytes, offset)
+            })
+    }
+
+    /// Tells whether the entry at position `i` is a tombstone.
+    ///
+    /// Most blocks hold none, and then no entry is looked at. `i` is below [`len`](Self::len).
+    #[inline]
+    #[must_use]
+    pub fn is_tombstone(&self, i: usize) -> bool {
+        self.tombstone_count > 0 && self.key_and_entry(i).1.is_tombstone()
     }
 
     /// Returns the position of the first key that is `key` or greater; `len` if there is none.
@@ -172,6 +182,17 @@ impl Block {
             .1
             .value()
             .map(|value| self.bytes.slice_ref(value))
+    }
+
+    /// Returns key and value at position `i`, sharing the memory of the block, for less than the two
+    /// calls cost apart; a value of `None` is a tombstone.
+    ///
+    /// They keep the whole block alive. Outside the block they are empty and `None`.
+    #[must_use]
+    pub fn entry_bytes(&self, i: usize) -> (Bytes, Option<Bytes>) {
+        let (key, entry) = self.key_and_entry(i);
+        let share = |part| self.bytes.slice_ref(part);
+        (share(key), entry.value().map(share))
     }
 
     /// Returns the bytes of memory that the block takes.

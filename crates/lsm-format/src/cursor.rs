@@ -116,6 +116,23 @@ impl<S> RunCursor<S> {
         &self.source
     }
 
+    /// Tells whether the cursor is at an entry, without a look at it.
+    #[inline]
+    #[must_use]
+    pub fn is_positioned(&self) -> bool {
+        self.block().is_some()
+    }
+
+    /// Tells whether the cursor is at a tombstone.
+    ///
+    /// Answered for the whole block as a rule, without a look at the entry.
+    #[inline]
+    #[must_use]
+    pub fn is_tombstone(&self) -> bool {
+        self.block()
+            .is_some_and(|(block, position)| block.is_tombstone(position))
+    }
+
     /// Returns the current key, or `None` if the cursor is not positioned.
     #[inline]
     #[must_use]
@@ -152,6 +169,14 @@ impl<S> RunCursor<S> {
     pub fn value_bytes(&self) -> Option<Bytes> {
         self.block()
             .and_then(|(block, position)| block.value_bytes(position))
+    }
+
+    /// Returns the current key and value, sharing the memory of their block, for less than the two
+    /// calls cost apart; a value of `None` is a tombstone. `None` if not positioned.
+    #[must_use]
+    pub fn entry_bytes(&self) -> Option<(Bytes, Option<Bytes>)> {
+        self.block()
+            .map(|(block, position)| block.entry_bytes(position))
     }
 
     /// Returns the current block and the position in it, or `None` if not positioned.

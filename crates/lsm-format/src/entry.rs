@@ -170,6 +170,26 @@ pub(crate) fn parse_entry(bytes: &[u8], at: usize) -> Result<(&[u8], Entry<'_>, 
     Ok((key, entry, at + ENTRY_OVERHEAD + key_len + value_len))
 }
 
+/// Reads the entry that starts at byte `at` of bytes that were validated before.
+///
+/// It asks nothing twice that [`parse_entry`] asked once, so it costs half; damage reads as an empty
+/// key with a tombstone.
+#[inline]
+pub(crate) fn validated_entry(bytes: &[u8], at: usize) -> (&[u8], Entry<'_>) {
+    let parse = || {
+        let (key_len, rest) = bytes.get(at..)?.split_first_chunk()?;
+        let (key, rest) = rest.split_at_checked(u32::from_le_bytes(*key_len) as usize)?;
+        let ([tag, value_len @ ..], rest) = rest.split_first_chunk::<5>()?;
+        let entry = if *tag == TAG_VALUE {
+            Entry::Value(rest.get(..u32::from_le_bytes(*value_len) as usize)?)
+        } else {
+            Entry::Tombstone
+        };
+        Some((key, entry))
+    };
+    parse().unwrap_or((&[], Entry::Tombstone))
+}
+
 /// Reads a `u32` length at byte `at` and returns the bytes that it counts.
 ///
 /// For bytes that were validated before: damage reads as an empty slice.

@@ -42,6 +42,27 @@ fn keys_and_values_share_the_memory_of_the_block() {
     assert_eq!(block.key_bytes(1), "b");
     assert_eq!(block.value_bytes(1), None);
     assert_eq!(block.value_bytes(2), Some(Bytes::new()));
+    for i in 0..=block.len() {
+        let both = (block.key_bytes(i), block.value_bytes(i));
+        assert_eq!(block.entry_bytes(i), both);
+    }
+}
+
+#[test]
+fn tombstones_are_known_for_what_they_are() {
+    let is_tombstone = |entries: &[(&str, Option<&str>)]| {
+        let run = run(entries);
+        let block = run.block(&run.index().unwrap(), 0).unwrap();
+        (0..block.len())
+            .map(|i| block.is_tombstone(i))
+            .collect::<Vec<_>>()
+    };
+    let mixed = is_tombstone(&[("a", Some("")), ("b", None), ("c", Some("3"))]);
+    assert_eq!(mixed, [false, true, false]);
+    assert_eq!(
+        is_tombstone(&[("a", Some("1")), ("b", Some("2"))]),
+        [false; 2]
+    );
 }
 
 #[test]

@@ -100,6 +100,31 @@ fn both_walks_see_every_key() {
 }
 
 #[test]
+fn answers_to_two_questions_at_once_are_those_to_each() {
+    let mut writer = RunWriter::new();
+    for i in 0..40 {
+        match i % 3 {
+            0 => writer.delete(format!("{i:02}")).unwrap(),
+            _ => writer.put(format!("{i:02}"), vec![i; 900]).unwrap(),
+        }
+    }
+    let mut cursor = RunCursor::new(RunBytes::new(writer.finish()).unwrap());
+    assert!(!cursor.is_positioned() && !cursor.is_tombstone());
+    assert_eq!(cursor.entry_bytes(), None);
+    cursor.seek_first().unwrap();
+    let mut count = 0;
+    while let Some(key) = cursor.key_bytes() {
+        assert!(cursor.is_positioned());
+        assert_eq!(cursor.is_tombstone(), cursor.value_bytes().is_none());
+        assert_eq!(cursor.entry_bytes(), Some((key, cursor.value_bytes())));
+        count += 1;
+        cursor.next().unwrap();
+    }
+    assert_eq!(count, 40);
+    assert!(!cursor.is_positioned());
+}
+
+#[test]
 fn a_skip_moves_inside_the_block_or_to_the_next_one() {
     let mut cursor = cursor();
     cursor.seek(b"10").unwrap();

@@ -1,4 +1,6 @@
-use super::{Entries, Entry, check_lengths, encode_entry, encoded_len};
+use super::{
+    Entries, Entry, check_lengths, encode_entry, encoded_len, parse_entry, validated_entry,
+};
 use crate::Error;
 
 fn sequence() -> Vec<u8> {
@@ -30,6 +32,25 @@ fn a_sequence_may_be_in_any_order_and_repeat_keys() {
         (b"a", Entry::Tombstone),
     ];
     assert_eq!(entries, [expected, expected].concat());
+}
+
+#[test]
+fn validated_bytes_read_as_any_and_damage_reads_as_nothing() {
+    let bytes = sequence();
+    for at in [0, encoded_len(1, 5), encoded_len(1, 5) + encoded_len(0, 0)] {
+        let (key, entry, _) = parse_entry(&bytes, at).unwrap();
+        assert_eq!(validated_entry(&bytes, at), (key, entry));
+    }
+    for len in 0..encoded_len(1, 5) {
+        assert_eq!(
+            validated_entry(&bytes[..len], 0),
+            (&b""[..], Entry::Tombstone)
+        );
+    }
+    assert_eq!(
+        validated_entry(&bytes, usize::MAX),
+        (&b""[..], Entry::Tombstone)
+    );
 }
 
 #[test]
