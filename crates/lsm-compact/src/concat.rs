@@ -68,24 +68,31 @@ impl<P: Parts> ConcatCursor<P> {
         place_then: impl Fn(&mut P::Cursor) -> Result<(), ErrorOf<P>>,
     ) -> Result<(), ErrorOf<P>> {
         let mut is_first = true;
-        let mut spare = self.open.take();
         while let Some(index) = at {
-            let mut part = match spare.take() {
-                Some((open, part)) if open == index => part,
-                _ => self.parts.open(index)?,
-            };
-            if is_first {
-                place(&mut part)?
-            } else {
-                place_then(&mut part)?
+            if self.open.as_ref().is_none_or(|(open, _)| *open != index) {
+                self.open = None;
+                self.open = Some((index, self.parts.open(index)?));
             }
-            is_first = false;
+            // Where it stands: a part is large, and most seeks stay in the one that is open.
+            let Some((_, part)) = &mut self.open else {
+                break;
+            };
+            let placed = if is_first {
+                place(part)
+            } else {
+                place_then(part)
+            };
+            if let Err(error) = placed {
+                self.open = None;
+                return Err(error);
+            }
             if part.is_positioned() {
-                self.open = Some((index, part));
                 return Ok(());
             }
+            is_first = false;
             at = then(self, index);
         }
+        self.open = None;
         Ok(())
     }
 
