@@ -60,8 +60,9 @@ mod tests {
         let spans = Spans::default();
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
-        let noted = [(0, 10), (30, 40), (5, 20), (90, 200)];
-        noted.map(|(from, to)| spans.note(at(from), at(to)));
+        for (from, to) in [(0, 10), (30, 40), (5, 20), (90, 200)] {
+            spans.note(at(from), at(to));
+        }
         spans.note(at(45), at(45) + NOTED_MIN / 2);
         assert_eq!(
             spans.within(at(2), at(100)),
