@@ -33,15 +33,26 @@ pub struct Cell {
 const CACHE_BYTES: usize = 1 << 30;
 const SCALE_CACHE_BYTES: usize = 4 << 30;
 
-/// Every cell, for one engine; suites and cells in the order in which they are run and reported.
-pub fn all<E: Engine>() -> Vec<Cell> {
-    let cell = |suite, name, run: Run| Cell {
+fn cell<E: Engine>(suite: &'static str, name: &'static str, run: Run) -> Cell {
+    Cell {
         suite,
         name,
         run,
         cache_bytes: CACHE_BYTES,
         describe: E::describe,
-    };
+    }
+}
+
+/// Every cell of every suite, in the order in which they are run and reported.
+pub fn all<E: Engine>() -> Vec<Cell> {
+    let mut cells = of_most_suites::<E>();
+    cells.extend(of_one_x::<E>());
+    cells
+}
+
+/// The cells of every suite but `1x`.
+fn of_most_suites<E: Engine>() -> Vec<Cell> {
+    let cell = cell::<E>;
     let scaled = |name, run: Run| Cell {
         cache_bytes: SCALE_CACHE_BYTES,
         ..cell("scale", name, run)
@@ -78,6 +89,13 @@ pub fn all<E: Engine>() -> Vec<Cell> {
         scaled("16m", scale::sixteen_millions::<E>),
         cell("tail", "sustained", tail::sustained::<E>),
         cell("tail", "open-loop", tail::open_loop::<E>),
+    ]
+}
+
+/// The cells of the suite `1x`.
+fn of_one_x<E: Engine>() -> Vec<Cell> {
+    let cell = cell::<E>;
+    vec![
         cell("1x", "small", one_x::small::<E>),
         cell("1x", "sixteen-runs", one_x::sixteen_runs::<E>),
         cell("1x", "million", one_x::million::<E>),
@@ -89,14 +107,14 @@ pub fn all<E: Engine>() -> Vec<Cell> {
 pub fn of_engine(engine: &str) -> Option<Vec<Cell>> {
     match engine {
         "ours" => Some(all::<engines::ours::Ours>()),
-        "fjall" => Some(all::<engines::fjall::Fjall>()),
+        "fjall" => Some(of_most_suites::<engines::fjall::Fjall>()),
         "redb" => Some(all::<engines::redb::Redb>()),
         #[cfg(feature = "lmdb")]
-        "lmdb" => Some(all::<engines::lmdb::Lmdb>()),
+        "lmdb" => Some(of_most_suites::<engines::lmdb::Lmdb>()),
         #[cfg(feature = "rocksdb")]
-        "rocksdb" => Some(all::<engines::rocksdb::RocksDb>()),
-        "sled" => Some(all::<engines::sled::Sled>()),
-        "1x" => Some(all::<engines::one_x::OneX>()),
+        "rocksdb" => Some(of_most_suites::<engines::rocksdb::RocksDb>()),
+        "sled" => Some(of_one_x::<engines::sled::Sled>()),
+        "1x" => Some(of_one_x::<engines::one_x::OneX>()),
         _ => None,
     }
 }
