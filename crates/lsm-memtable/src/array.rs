@@ -243,6 +243,7 @@ pub(crate) struct ArrayBuilder {
     shared_bytes: u64,
     seqno_largest: u64,
     has_versions: bool,
+    last_head: u64,
 }
 
 impl ArrayBuilder {
@@ -264,10 +265,15 @@ impl ArrayBuilder {
         seqno: u64,
         handles: impl FnOnce() -> (Bytes, Option<Bytes>),
     ) {
+        let head = key_head(key);
         let order = match self.last_key() {
-            Some(last) => last.cmp(key),
+            Some(last) => self
+                .last_head
+                .cmp(&head)
+                .then_with(|| cmp_same_head(last, key)),
             None => Ordering::Less,
         };
+        self.last_head = head;
         debug_assert!(order.is_le(), "keys ascend");
         debug_assert!(
             order.is_lt() || self.entries.last().is_some_and(|last| last.seqno >= seqno),
@@ -331,31 +337,60 @@ pub(crate) fn merge(newest_first: &[&Array]) -> Array {
     let entries = newest_first.iter().map(|array| array.len()).sum();
     let bytes = newest_first.iter().map(|array| array.bytes.len()).sum();
     let mut merged = ArrayBuilder::with_capacity(entries, bytes);
-    let mut places = vec![0; newest_first.len()];
-    loop {
-        let mut smallest: Option<(usize, &[u8], u64)> = None;
-        for (source, array) in newest_first.iter().enumerate() {
-            if places[source] == array.len() {
-                continue;
-            }
-            let key = array.key(places[source]);
-            let head = key_head(key);
-            let is_smaller = smallest.is_none_or(|(_, other, other_head)| {
-                // Of equal keys the newest array's comes first: its versions are newer, or written over
-                // an equal one.
-                head < other_head || (head == other_head && cmp_same_head(key, other).is_lt())
-            });
-            if is_smaller {
-                smallest = Some((source, key, head));
+    let mut sources: Vec<MergeSource<'_>> = newest_first
+        .iter()
+        .filter(|array| array.len() > 0)
+        .map(|array| MergeSource::new(array))
+        .collect();
+    while !sources.is_empty() {
+        let mut smallest = 0;
+        for at in 1..sources.len() {
+            // Of equal keys the newest array's comes first: its versions are newer, or written over an
+            // equal one.
+            if sources[at].is_below(&sources[smallest]) {
+                smallest = at;
             }
         }
-        let Some((source, key, _)) = smallest else {
-            return merged.finish();
-        };
-        let (array, at) = (newest_first[source], places[source]);
+        let MergeSource { array, at, .. } = sources[smallest];
         let handles = || (array.key_handle(at), array.value_handle(at));
-        merged.push(key, array.value(at), array.seqno(at), handles);
-        places[source] += 1;
+        merged.push(array.key(at), array.value(at), array.seqno(at), handles);
+        if at + 1 < array.len() {
+            sources[smallest].go_to(at + 1);
+        } else {
+            sources.remove(smallest);
+        }
+    }
+    merged.finish()
+}
+
+/// An array that is being merged, and the head of its next key.
+#[derive(Clone, Copy)]
+struct MergeSource<'a> {
+    array: &'a Array,
+    at: usize,
+    head: u64,
+}
+
+impl<'a> MergeSource<'a> {
+    fn new(array: &'a Array) -> Self {
+        let mut source = Self {
+            array,
+            at: 0,
+            head: 0,
+        };
+        source.go_to(0);
+        source
+    }
+
+    fn go_to(&mut self, at: usize) {
+        self.at = at;
+        self.head = key_head(self.array.key(at));
+    }
+
+    fn is_below(&self, other: &Self) -> bool {
+        self.head < other.head
+            || (self.head == other.head
+                && cmp_same_head(self.array.key(self.at), other.array.key(other.at)).is_lt())
     }
 }
 
