@@ -239,6 +239,13 @@ fn check_not_damage(
             "the log was recorded as durable up to {end}"
         )));
     }
+    if let Some(floor) = bounds.floor
+        && Position::new(floor, SEGMENT_HEADER_LEN) > place
+    {
+        return Err(damaged(format!(
+            "the log is known to go on in segment {floor}"
+        )));
+    }
     for member in chain {
         if member.header.durable > place {
             return Err(damaged(format!(

@@ -109,3 +109,27 @@ fn a_recorded_end_where_no_record_ends_is_damage_also_if_no_segment_is_there() {
     let (recovered, _) = read(&SimFs::new(), &bounds).unwrap();
     assert_eq!(recovered.end, bounds.end);
 }
+
+/// A log that ended below its floor was continued from the floor, without what lies between, and
+/// the next open called the same bad record damage. Found by fuzzing the recovery.
+#[test]
+fn a_bad_record_below_a_floor_that_is_not_the_first_segment_is_damage() {
+    let sim = log_that_claims(Position::default(), false);
+    let bounds = LogBounds {
+        floor: Some(2),
+        ..UNKNOWN
+    };
+    assert_eq!(read(&sim, &bounds).unwrap().1, [1, 2, 3]);
+    flip(&sim, 1, 160 + 48);
+    match error_of(&sim, &bounds) {
+        Error::Damaged {
+            segment: 1,
+            offset: 160,
+            reason,
+            ..
+        } => assert_eq!(reason, "the log is known to go on in segment 2"),
+        other => panic!("{other:?}"),
+    }
+    // Without that knowledge it is the end of the log.
+    assert_eq!(read(&sim, &UNKNOWN).unwrap().1, [1]);
+}
