@@ -6,7 +6,7 @@
 //! 1. The flushed seqno and the retired segments only grow. Ceilings only grow, save at a clean
 //!    close, which states the exact next ids.
 //! 2. Every id in use is below its ceiling: run ids of the version, the segments that the log
-//!    bounds name, the flushed seqno.
+//!    bounds name or call retired, the flushed seqno.
 //! 3. A floor segment is not retired.
 //! 4. An unnamed run is at no level, and stays unnamed. Where the log of `lsm-db` 1.x ended, if
 //!    one came, never changes.
@@ -165,9 +165,12 @@ impl ManifestState {
         if let Some(end) = self.log.end {
             reserved("segment at the end of the log", end.segment, segment_id)?;
         }
-        // Beyond it, segments that are still to come would count as discarded.
+        // Beyond it, segments that are still to come would count as discarded, or as retired.
         let discarded = self.log.discarded_through;
         reserved("discarded segment", discarded, segment_id)?;
+        if let Some(retired) = self.log.retired_below.checked_sub(1) {
+            reserved("retired segment", retired, segment_id)?;
+        }
         Ok(())
     }
 

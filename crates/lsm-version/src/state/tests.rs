@@ -230,6 +230,28 @@ fn ids_that_were_not_reserved_are_refused() {
     );
 }
 
+/// A manifest that called segments retired which were yet to come was accepted, and then each write
+/// to the log was acknowledged and gone at the next open. Found by fuzzing.
+#[test]
+fn segments_that_were_never_given_out_are_not_retired() {
+    let retired_below = |id| {
+        log(LogBounds {
+            retired_below: id,
+            ..LogBounds::default()
+        })
+    };
+    // The one that is given out next may be the first that is not retired.
+    assert!(base().apply(&retired_below(10)).is_ok());
+    check_refused(
+        &retired_below(11),
+        "retired segment 10 is not below its ceiling 10",
+    );
+    check_refused(
+        &retired_below(u64::MAX),
+        "retired segment 18446744073709551614 is not below its ceiling 10",
+    );
+}
+
 #[test]
 fn a_reservation_and_its_first_use_may_be_one_edit() {
     let edit = VersionEdit {

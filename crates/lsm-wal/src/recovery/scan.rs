@@ -71,8 +71,9 @@ struct State {
     last_seqno: Option<u64>,
     /// Records at or after `durable`, each with where it ends.
     tail: VecDeque<(Record, u64)>,
-    /// The last claim that was found to point into the middle of a record.
-    within_record: Option<Position>,
+    /// Where each record starts and ends that ends behind `durable`, end marks too: a later claim may
+    /// point into the middle of one.
+    spans: VecDeque<(Position, u64)>,
 }
 
 impl State {
@@ -84,28 +85,29 @@ impl State {
             clean: false,
             last_seqno: None,
             tail: VecDeque::new(),
-            within_record: None,
+            spans: VecDeque::new(),
         }
     }
 
     /// Believes a claim: what it covers need not be written again.
     fn believe(&mut self, claim: Position) {
         self.durable = self.durable.max(claim);
-        while let Some((record, end)) = self.tail.front()
+        while let Some((record, _)) = self.tail.front()
             && record.position < self.durable
         {
-            let (position, end) = (record.position, *end);
-            self.note_claim_within(position, end);
             self.tail.pop_front();
+        }
+        while let Some((start, end)) = self.spans.front()
+            && Position::new(start.segment, *end) <= self.durable
+        {
+            self.spans.pop_front();
         }
     }
 
-    /// Notes whether the best claim points into the record that starts at `position`.
-    fn note_claim_within(&mut self, position: Position, record_end: u64) {
-        let end = Position::new(position.segment, record_end);
-        if position < self.durable && self.durable < end {
-            self.within_record = Some(self.durable);
-        }
+    /// Whether the best claim points into the middle of a record.
+    fn claims_within_record(&self) -> bool {
+        let first = self.spans.front();
+        first.is_some_and(|(start, _)| *start < self.durable)
     }
 
     fn read_member<E>(
@@ -164,7 +166,10 @@ impl State {
         path: &Path,
         visit: &mut dyn FnMut(Record) -> Result<(), E>,
     ) -> Result<(), RecoverError<E>> {
-        self.note_claim_within(record.position, record_end);
+        let end = Position::new(record.position.segment, record_end);
+        if end > self.durable {
+            self.spans.push_back((record.position, record_end));
+        }
         self.clean = record.kind == KIND_END;
         if self.clean {
             return Ok(());
@@ -239,6 +244,13 @@ fn check_not_damage(
             "the log was recorded as durable up to {end}"
         )));
     }
+    if let Some(floor) = bounds.floor
+        && Position::new(floor, SEGMENT_HEADER_LEN) > place
+    {
+        return Err(damaged(format!(
+            "the log is known to go on in segment {floor}"
+        )));
+    }
     for member in chain {
         if member.header.durable > place {
             return Err(damaged(format!(
@@ -286,7 +298,7 @@ fn check_claim(
         "a segment that the log does not go through"
     } else if claim.offset < SEGMENT_HEADER_LEN
         || !claim.offset.is_multiple_of(FRAME_ALIGNMENT as u64)
-        || state.within_record == Some(claim)
+        || state.claims_within_record()
     {
         "a place where no record starts or ends"
     } else if stated_end.is_some_and(|end| claim > end) {

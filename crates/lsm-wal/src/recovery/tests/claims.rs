@@ -109,3 +109,70 @@ fn a_recorded_end_where_no_record_ends_is_damage_also_if_no_segment_is_there() {
     let (recovered, _) = read(&SimFs::new(), &bounds).unwrap();
     assert_eq!(recovered.end, bounds.end);
 }
+
+/// A log that ended below its floor was continued from the floor, without what lies between, and
+/// the next open called the same bad record damage. Found by fuzzing the recovery.
+#[test]
+fn a_bad_record_below_a_floor_that_is_not_the_first_segment_is_damage() {
+    let sim = log_that_claims(Position::default(), false);
+    let bounds = LogBounds {
+        floor: Some(2),
+        ..UNKNOWN
+    };
+    assert_eq!(read(&sim, &bounds).unwrap().1, [1, 2, 3]);
+    flip(&sim, 1, 160 + 48);
+    match error_of(&sim, &bounds) {
+        Error::Damaged {
+            segment: 1,
+            offset: 160,
+            reason,
+            ..
+        } => assert_eq!(reason, "the log is known to go on in segment 2"),
+        other => panic!("{other:?}"),
+    }
+    // Without that knowledge it is the end of the log.
+    assert_eq!(read(&sim, &UNKNOWN).unwrap().1, [1]);
+}
+
+/// Only the best claim of the moment was held against a record, and not against end marks: a later
+/// claim into the same record, or into a mark, was continued from, and what was written behind that
+/// place could not be opened any more. Found by fuzzing the recovery.
+#[test]
+fn a_later_claim_into_a_record_or_an_end_mark_is_damage() {
+    let key = |segment| crate::FrameKey::new(DATABASE_ID, segment);
+    let frames = |segment, kinds: &[u16], claims: &[Position]| {
+        let mut bytes = Vec::new();
+        for ((seqno, kind), claim) in (segment * 10..).zip(kinds).zip(claims) {
+            let mut group = FrameBuffer::new();
+            group.push(*kind, 0, seqno, |payload| {
+                payload.extend_from_slice(&[7; 32])
+            });
+            let offset = 80 + bytes.len() as u64;
+            group.seal(&key(segment), offset, *claim);
+            bytes.extend_from_slice(group.as_bytes());
+        }
+        bytes
+    };
+    let nothing = Position::default();
+    // The first record or mark of segment 1 lies from 80 to 160.
+    for (kind, claims) in [
+        (crate::KIND_END, [nothing, Position::new(1, 120)]),
+        (KIND_DATA, [Position::new(1, 104), Position::new(1, 120)]),
+    ] {
+        let sim = SimFs::new();
+        let header = |segment, predecessor, durable| SegmentHeader {
+            database_id: DATABASE_ID,
+            segment,
+            predecessor,
+            durable,
+        };
+        let first = frames(1, &[kind, KIND_DATA], &[nothing; 2]);
+        let head = header(1, None, nothing).encode();
+        create(&sim, 1, &[&head[..], &first].concat());
+        let second = frames(2, &[KIND_DATA], &claims[1..]);
+        let head = header(2, Some(Position::new(1, 240)), claims[0]).encode();
+        create(&sim, 2, &[&head[..], &second].concat());
+        let error = error_of(&sim, &UNKNOWN).to_string();
+        assert!(error.ends_with("no record starts or ends"), "{error}");
+    }
+}
