@@ -92,7 +92,7 @@ pub(crate) fn l0_score(runs: usize, options: &PickerOptions) -> f64 {
 /// The bytes that the policy would still have to move, each counted once per level that it has
 /// left to descend.
 ///
-/// For back-pressure, see [`delay`](crate::delay). It grows with the bytes in excess and has no
+/// For back-pressure, see [`pressure`](crate::pressure). It grows with the bytes in excess and has no
 /// steps other than whole L0 runs: L0 counts for the runs beyond the trigger, and a deeper level
 /// for its bytes beyond the target, with what comes down to it from above. Runs set aside, and
 /// those that cannot be compacted because of them, are no debt: nothing that runs could reduce it.
@@ -123,7 +123,7 @@ pub fn debt_bytes(
 
 /// The number of L0 runs that an enabled policy can compact away; `None` when it is off.
 ///
-/// For back-pressure, see [`delay`](crate::delay): an L0 that nothing will shrink must not slow
+/// For back-pressure, see [`pressure`](crate::pressure): an L0 that nothing will shrink must not slow
 /// writers down. Runs set aside, and those that they block, do not count.
 #[must_use]
 pub fn l0_backlog_runs(
