@@ -1,11 +1,12 @@
-//! Writes, to a memtable that holds as much as one does on average, and what follows from them:
-//! flush and compaction, counted for each entry.
+//! Writes, to a memtable that holds some already, and what follows from them: flush and compaction,
+//! counted for each entry.
 //!
-//! A write's count includes what the simulated disk does with it, which stands in for system calls.
+//! So many are written that what the memtable puts off (flattening its front, merging arrays) is in the
+//! count. So is what the simulated disk does, which stands in for system calls.
 
 use lsm_db::Durability;
 
-use super::{Operation, STORE_LEN, TIMES};
+use super::{Operation, STORE_LEN};
 use crate::BenchResult;
 use crate::data::{Pair, pairs};
 use crate::meter::Meter;
@@ -46,8 +47,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
 
 /// The runs of a counted merge.
 const RUNS: usize = 4;
-/// Batches that are counted, of whatever size.
-const BATCHES: usize = 8;
+/// Entries written, in batches of whatever size.
+const WRITTEN: usize = 40_000;
 
 fn put(meter: &mut Meter) -> BenchResult {
     count_puts(meter, Durability::Buffered)
@@ -60,9 +61,9 @@ fn put_durable(meter: &mut Meter) -> BenchResult {
 fn count_puts(meter: &mut Meter, durability: Durability) -> BenchResult {
     let bench = Bench::open(config().durability(durability))?;
     bench.fill(&pairs(1, STORE_LEN))?;
-    let new = pairs(2, STORE_LEN);
+    let new = pairs(2, WRITTEN);
     let mut new = new.iter();
-    meter.count(TIMES, |_| match new.next() {
+    meter.count(WRITTEN as u64, |_| match new.next() {
         Some((key, value)) => Ok(bench.store.put(key, value).map(|()| true)?),
         None => Ok(false),
     })
@@ -79,7 +80,7 @@ fn batch_1000(meter: &mut Meter) -> BenchResult {
 /// Making the batch is part of it.
 fn count_batches(meter: &mut Meter, len: usize) -> BenchResult {
     let bench = Bench::in_memory(&pairs(1, STORE_LEN))?;
-    let new = pairs(2, BATCHES * len);
+    let new = pairs(2, WRITTEN);
     meter.count_as(new.len() as u64, || {
         for chunk in new.chunks(len) {
             bench.store.write(batch(chunk))?;
