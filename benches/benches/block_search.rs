@@ -20,7 +20,7 @@ fn main() {
 
 const ENTRIES: usize = 20_000;
 
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn get_in_block(bencher: Bencher<'_, '_>) {
     let run = DecodedRun::new(1, ENTRIES).expect("a run of good pairs");
     let keys: Vec<_> = pairs(1, ENTRIES).into_iter().map(|pair| pair.0).collect();
@@ -34,7 +34,7 @@ fn get_in_block(bencher: Bencher<'_, '_>) {
         .bench_local(|| asked.next().map(|(key, block)| block.get(black_box(key))));
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn find_in_index(bencher: Bencher<'_, '_>) {
     let run = DecodedRun::new(1, ENTRIES).expect("a run of good pairs");
     let keys: Vec<_> = pairs(1, ENTRIES).into_iter().map(|pair| pair.0).collect();

@@ -25,7 +25,7 @@ fn main() {
 
 const ENTRIES: usize = 100_000;
 
-#[divan::bench(threads = [1, 2])]
+#[divan::bench(threads = [1, 2], sample_size = 1_000)]
 fn hit(bencher: Bencher<'_, '_>) {
     let run = DecodedRun::new(1, ENTRIES).expect("a run of good pairs");
     let cache: Cache<(u64, u32), Arc<Block>> =

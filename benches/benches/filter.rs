@@ -37,13 +37,13 @@ fn build(bencher: Bencher<'_, '_>, size: usize) {
         .bench_local(|| build_from(black_box(&hashes)));
 }
 
-#[divan::bench(args = SIZES)]
+#[divan::bench(args = SIZES, sample_size = 1_000)]
 fn query_hit(bencher: Bencher<'_, '_>, size: usize) {
     let keys: Vec<_> = pairs(1, size).into_iter().map(|pair| pair.0).collect();
     query(bencher, size, &keys);
 }
 
-#[divan::bench(args = SIZES)]
+#[divan::bench(args = SIZES, sample_size = 1_000)]
 fn query_miss(bencher: Bencher<'_, '_>, size: usize) {
     query(bencher, size, &other_keys(2, size));
 }

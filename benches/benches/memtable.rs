@@ -66,7 +66,7 @@ fn insert_sorted_batch(bencher: Bencher<'_, '_>, size: usize) {
         });
 }
 
-#[divan::bench(args = SIZES)]
+#[divan::bench(args = SIZES, sample_size = 1_000)]
 fn get(bencher: Bencher<'_, '_>, size: usize) {
     let memtable = filled(size);
     let keys: Vec<_> = pairs(1, size).into_iter().map(|pair| pair.0).collect();
@@ -77,7 +77,7 @@ fn get(bencher: Bencher<'_, '_>, size: usize) {
     });
 }
 
-#[divan::bench(args = SIZES)]
+#[divan::bench(args = SIZES, sample_size = 1_000)]
 fn next(bencher: Bencher<'_, '_>, size: usize) {
     let mut cursor = filled(size).cursor(u64::MAX);
     bencher.counter(ItemsCount::new(1_usize)).bench_local(|| {

@@ -18,7 +18,7 @@ fn main() {
     divan::main();
 }
 
-#[divan::bench(threads = [1, 2])]
+#[divan::bench(threads = [1, 2], sample_size = 1_000)]
 fn get_on_an_empty_store(bencher: Bencher<'_, '_>) {
     let bench = Bench::open(config()).expect("an empty store opens");
     bencher

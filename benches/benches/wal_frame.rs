@@ -12,7 +12,7 @@ fn main() {
     divan::main();
 }
 
-#[divan::bench(args = [183, 18_300, 183_000])]
+#[divan::bench(args = [183, 18_300, 183_000], sample_size = 1_000)]
 fn frame(bencher: Bencher<'_, '_>, payload_len: usize) {
     let payload = vec![7; payload_len];
     let key = FrameKey::new([7; 16], 1);

@@ -55,6 +55,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), String> {
 
 /// The micro-benchmarks of `benches/`.
 fn micro() -> Result<(), String> {
-    let benches = "bench --locked --package lsm-benches --benches";
+    // Of the whole workspace, to share what its other optimised builds built.
+    let benches = "bench --locked --bench *";
     run_cargo(benches, &[], &workspace::root())
 }
