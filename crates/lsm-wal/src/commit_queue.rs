@@ -7,11 +7,13 @@
 //! state, then a slot; a slot's lock is never held while another is taken.
 //!
 //! Invariants:
-//! 1. `leading` is true exactly while a `Lead` exists or has been handed to a woken submitter.
+//! 1. `leading` is true exactly while a `Lead` exists that has not been completed, or leadership has
+//!    been handed to a woken submitter.
 //! 2. Items are taken in the order in which they were enqueued.
 //! 3. Every item taken is answered once, by its leader or, if that panics, with [`Abandoned`].
 //! 4. When a `Lead` ends while submitters wait, the first of them becomes the leader: no waiting
-//!    submitter is forgotten, and only that one is woken for it.
+//!    submitter is forgotten, and only that one is woken for it. That comes before the answers, so
+//!    the next group need not wait for the last one's threads to be woken.
 
 #[cfg(test)]
 mod models;
@@ -179,6 +181,7 @@ impl<T, R, S: SyncShim> CommitQueue<T, R, S> {
             items,
             slots,
             answered: 0,
+            leads: true,
         }
     }
 
@@ -371,13 +374,15 @@ impl<R, S: SyncShim> fmt::Debug for Ticket<R, S> {
 /// The right to commit the next group. Only one exists per queue.
 ///
 /// Dropping it without [`complete`](Self::complete) answers its members with [`Abandoned`]; either
-/// way leadership passes on.
+/// way leadership passes on first.
 pub struct Lead<'q, T, R, S: SyncShim = StdSync> {
     queue: &'q CommitQueue<T, R, S>,
     items: Vec<T>,
     slots: Vec<Arc<Slot<R, S>>>,
     /// How many of `slots` have their answer.
     answered: usize,
+    /// Whether leadership has not been passed on yet.
+    leads: bool,
 }
 
 impl<T, R, S: SyncShim> Lead<'_, T, R, S> {
@@ -446,15 +451,25 @@ impl<T, R, S: SyncShim> Lead<'_, T, R, S> {
         std::mem::take(&mut self.items)
     }
 
-    /// Answers the group's members in order, then passes leadership on. Members for whom there is
-    /// no answer get [`Abandoned`].
+    /// Passes leadership on, then answers the group's members in order. Members for whom there is no
+    /// answer get [`Abandoned`].
     pub fn complete(mut self, answers: impl IntoIterator<Item = R>) {
         let mut answers = answers.into_iter();
+        self.pass_on();
         // If the iterator panics, dropping `self` answers the rest.
         while self.answered < self.slots.len() {
             let answer = answers.next().ok_or(Abandoned);
             self.answer_next(answer);
         }
+    }
+
+    /// Before any member is answered: to wake one is a system call, after which the processor may be
+    /// another's for a while, and nobody shall wait for a leader that has nothing left to commit.
+    fn pass_on(&mut self) {
+        let mut state = self.queue.lock();
+        state.cohort_len = self.slots.len() + state.waiting.len();
+        state.pass_on();
+        self.leads = false;
     }
 
     fn answer_next(&mut self, answer: Result<R, Abandoned>) {
@@ -467,6 +482,9 @@ impl<T, R, S: SyncShim> Lead<'_, T, R, S> {
 
 impl<T, R, S: SyncShim> Drop for Lead<'_, T, R, S> {
     fn drop(&mut self) {
+        if self.leads {
+            self.pass_on();
+        }
         while self.answered < self.slots.len() {
             self.answer_next(Err(Abandoned));
         }
@@ -474,11 +492,8 @@ impl<T, R, S: SyncShim> Drop for Lead<'_, T, R, S> {
         let mut items = std::mem::take(&mut self.items);
         let mut slots = std::mem::take(&mut self.slots);
         items.clear();
-        let mut state = self.queue.lock();
-        state.cohort_len = slots.len() + state.waiting.len();
         slots.clear();
-        state.spare = (items, slots);
-        state.pass_on();
+        self.queue.lock().spare = (items, slots);
     }
 }
 
