@@ -1,10 +1,9 @@
 //! The parts that reads, writes and merges are made of, each alone.
 
 use std::hint::black_box;
-use std::sync::Arc;
 
 use lsm_bloom::{Filter, FilterBuilder, FingerprintBits, KeyHasher};
-use lsm_cache::Cache;
+use lsm_cache::{PagePool, Pages};
 use lsm_compact::{Cursor, MergeCursor, SliceCursor};
 use lsm_format::{Block, Entry};
 use lsm_wal::{FrameBuffer, FrameKey, KIND_DATA, Position};
@@ -153,17 +152,16 @@ fn block_decode(meter: &mut Meter) -> BenchResult {
 
 fn cache_hit(meter: &mut Meter) -> BenchResult {
     let run = DecodedRun::new(1, STORE_LEN)?;
-    let cache: Cache<(u64, u32), Arc<Block>> =
-        Cache::new(64 << 20, |_, block| block.memory_bytes() as u64);
-    let count = u32::try_from(run.blocks().len())?;
-    for (number, block) in (0..).zip(run.blocks()) {
-        cache.insert((1, number), Arc::clone(block));
+    let count = run.blocks().len();
+    let pages = Pages::new(&PagePool::new(64 << 20), count);
+    for (number, block) in run.blocks().enumerate() {
+        pages.insert(number, block, block.memory_bytes() as u64);
     }
     let mut number = 0;
     meter.count(TIMES, |_| {
         // So that neighbours don't follow each other.
         number = (number + 331) % count;
-        Ok(black_box(cache.get(&(1, number))).is_some())
+        Ok(black_box(pages.get(number)).is_some())
     })
 }
 

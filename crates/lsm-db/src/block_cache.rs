@@ -1,15 +1,14 @@
-//! The block cache: data blocks of all runs, by run and number, within the bytes configured.
+//! The block cache: data blocks of all runs, within the bytes configured.
 //!
+//! Each loaded index has a place for every block of its run beside it; they come and go together.
 //! Point reads and the first block of a range go through it. What a range reads ahead, and all that
 //! a compaction reads, goes past it: that would only push out what is asked for again. Indexes and
 //! filters are not in it, but their bytes come off its capacity.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lsm_cache::Cache;
+use lsm_cache::{PagePool, Pages};
 use lsm_format::Block;
-use lsm_version::RunId;
 
 /// Indexes and filters may take this many bytes even if the cache is smaller, or off: without them
 /// each read would have to load them.
@@ -27,7 +26,7 @@ pub(crate) struct ReadCounters {
 
 #[derive(Debug)]
 pub(crate) struct BlockCache {
-    blocks: Cache<(RunId, u32), Arc<Block>>,
+    blocks: PagePool<Block>,
     capacity_bytes: u64,
     /// The sixteenths of the capacity that indexes and filters have now.
     parts_share: AtomicU64,
@@ -37,7 +36,7 @@ pub(crate) struct BlockCache {
 impl BlockCache {
     pub(crate) fn new(capacity_bytes: u64) -> Self {
         Self {
-            blocks: Cache::new(capacity_bytes, |_, block| block.memory_bytes() as u64),
+            blocks: PagePool::new(capacity_bytes),
             capacity_bytes,
             parts_share: AtomicU64::new(0),
             counters: ReadCounters::default(),
@@ -49,8 +48,8 @@ impl BlockCache {
         (capacity_bytes / 2).max(PARTS_BYTES_MIN)
     }
 
-    /// Blocks give way to indexes and filters. In steps: each change of capacity takes every lock
-    /// of the cache.
+    /// Blocks give way to indexes and filters. In steps, so that not every part that is loaded takes
+    /// the cache's lock.
     pub(crate) fn leave_room_for(&self, parts_bytes: u64) {
         let step = (self.capacity_bytes / SHARES).max(1);
         let share = parts_bytes.div_ceil(step).min(SHARES / 2);
@@ -61,20 +60,9 @@ impl BlockCache {
         }
     }
 
-    pub(crate) fn get(&self, run: RunId, block: usize) -> Option<Arc<Block>> {
-        self.blocks.get(&key(run, block)?)
-    }
-
-    pub(crate) fn insert(&self, run: RunId, at: usize, block: &Arc<Block>) {
-        if let Some(key) = key(run, at) {
-            self.blocks.insert(key, Arc::clone(block));
-        }
-    }
-
-    /// Lets go of all blocks of a run that is gone.
-    pub(crate) fn purge(&self, run: RunId, block_count: usize) {
-        let keys = (0..block_count).map_while(|at| key(run, at));
-        self.blocks.purge(keys, |(owner, _)| *owner == run);
+    /// Places for the blocks of a run.
+    pub(crate) fn pages(&self, block_count: usize) -> Pages<Block> {
+        Pages::new(&self.blocks, block_count)
     }
 
     pub(crate) fn hits(&self) -> u64 {
@@ -90,9 +78,4 @@ impl BlockCache {
             .blocks_read
             .fetch_add(blocks, Ordering::Relaxed);
     }
-}
-
-/// A run of more blocks than that is cached up to there.
-fn key(run: RunId, block: usize) -> Option<(RunId, u32)> {
-    Some((run, u32::try_from(block).ok()?))
 }

@@ -6,9 +6,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use lsm_cache::{Slot, SlotPool};
+use lsm_cache::{Pages, Slot, SlotPool};
 use lsm_format::{Block, Index, ReadAt, ReadError, RunFile};
 use lsm_fs::{File, FileSystem};
 use lsm_version::{RunMeta, run_file_name, run_sidecar_file_name};
@@ -79,11 +79,16 @@ pub(crate) struct Run {
     path: PathBuf,
     context: Arc<RunContext>,
     file: Slot<RunFile<SeamFile>>,
-    index: Slot<Arc<Index>>,
+    index: Slot<LoadedIndex>,
     filter: RunFilter,
-    /// Known since the index was first loaded.
-    block_count: AtomicUsize,
     retired: AtomicBool,
+}
+
+/// An index, and the blocks that are cached of those it names.
+#[derive(Debug)]
+struct LoadedIndex {
+    index: Arc<Index>,
+    blocks: Pages<Block>,
 }
 
 impl Run {
@@ -99,7 +104,6 @@ impl Run {
             file: Slot::new(&context.files),
             index: Slot::new(&context.parts),
             filter: RunFilter::new(context, is_deepest),
-            block_count: AtomicUsize::new(0),
             context: Arc::clone(context),
             retired: AtomicBool::new(false),
         })
@@ -134,27 +138,28 @@ impl Run {
             counters.filter_skips.fetch_add(1, Ordering::Relaxed);
             return Ok(None);
         }
-        let find = |index: &Arc<Index>| {
-            let at = index.find(probe.key);
-            (at < index.block_count()).then_some(at)
-        };
-        let (at, loaded) = match self.index.with(find) {
-            Some(at) => (at, None),
-            None => {
+        // Usually both are there, and found in one look.
+        let found = self.index.with(|loaded| {
+            let at = loaded.index.find(probe.key);
+            (at, loaded.blocks.get(at))
+        });
+        let block = match found {
+            Some((_, Some(block))) => block,
+            _ => {
                 let index = self.index()?;
-                (find(&index), Some(index))
+                let at = index.find(probe.key);
+                if at >= index.block_count() {
+                    return Ok(None);
+                }
+                self.read_and_keep_block(&index, at)?
             }
         };
-        let Some(at) = at else {
-            return Ok(None);
-        };
-        let block = self.cached_block(at, loaded)?;
         let found = block.position(probe.key);
         Ok(found.map(|position| (block, position)))
     }
 
     pub(crate) fn index(&self) -> Result<Arc<Index>> {
-        match self.index.with(Arc::clone) {
+        match self.index.with(|loaded| Arc::clone(&loaded.index)) {
             Some(index) => Ok(index),
             None => self.load_index(),
         }
@@ -162,7 +167,7 @@ impl Run {
 
     /// The index, for a reader that will not come back: not left where others want the room.
     pub(crate) fn index_in_passing(&self) -> Result<Arc<Index>> {
-        match self.index.with(Arc::clone) {
+        match self.index.with(|loaded| Arc::clone(&loaded.index)) {
             Some(index) => Ok(index),
             None => self.read_index(),
         }
@@ -171,10 +176,13 @@ impl Run {
     #[cold]
     fn load_index(&self) -> Result<Arc<Index>> {
         let index = self.read_index()?;
-        self.block_count
-            .store(index.block_count(), Ordering::Relaxed);
-        self.index
-            .fill(Arc::clone(&index), index.memory_bytes() as u64);
+        let blocks = self.context.blocks.pages(index.block_count());
+        let bytes = index.memory_bytes() + blocks.memory_bytes();
+        let loaded = LoadedIndex {
+            index: Arc::clone(&index),
+            blocks,
+        };
+        self.index.fill(loaded, bytes as u64);
         self.context.parts_changed();
         Ok(index)
     }
@@ -192,24 +200,21 @@ impl Run {
         Ok(index)
     }
 
-    /// A block out of the cache, or read and left there.
-    fn cached_block(&self, at: usize, index: Option<Arc<Index>>) -> Result<Arc<Block>> {
-        if let Some(block) = self.kept_block(at) {
-            return Ok(block);
-        }
-        let index = index.map_or_else(|| self.index(), Ok)?;
-        let block = Arc::new(self.read_block(&index, at)?);
-        self.keep_block(at, &block);
-        Ok(block)
-    }
-
     /// A block out of the cache, if it is there.
     pub(crate) fn kept_block(&self, at: usize) -> Option<Arc<Block>> {
-        self.context.blocks.get(self.meta.id, at)
+        self.index.with(|loaded| loaded.blocks.get(at)).flatten()
     }
 
     pub(crate) fn keep_block(&self, at: usize, block: &Arc<Block>) {
-        self.context.blocks.insert(self.meta.id, at, block);
+        let bytes = block.memory_bytes() as u64;
+        self.index
+            .with(|loaded| loaded.blocks.insert(at, block, bytes));
+    }
+
+    fn read_and_keep_block(&self, index: &Index, at: usize) -> Result<Arc<Block>> {
+        let block = Arc::new(self.read_block(index, at)?);
+        self.keep_block(at, &block);
+        Ok(block)
     }
 
     /// A block, read from the file.
@@ -313,12 +318,11 @@ impl Drop for Run {
         let context = &self.context;
         context.reaper.post(context.paths_of(self.meta.id).into());
         // Closing the last handle of an unlinked file frees its blocks: not a reader's work, and
-        // neither is going through the cache.
-        let file = self.file.take();
-        let block_count = self.block_count.load(Ordering::Relaxed);
-        let (context, run) = (Arc::clone(context), self.meta.id);
+        // neither is dropping its blocks.
+        let (file, index) = (self.file.take(), self.index.take());
+        let context = Arc::clone(context);
         self.context.reaper.free(move || {
-            context.blocks.purge(run, block_count);
+            drop(index);
             context.parts_changed();
             drop(file);
         });

@@ -1,5 +1,5 @@
-//! Prints how often this cache and a plain LRU of the same size have what is asked for: zipfian
-//! requests alone, and with one long scan in between.
+//! Prints how often the cache, the pages and a plain LRU of the same size have what is asked for:
+//! zipfian requests alone, and with one long scan in between.
 //!
 //! ```text
 //! cargo run --release -p lsm-cache --example hit_rates
@@ -9,12 +9,15 @@
 
 mod trace;
 
-use lsm_cache::Cache;
+use std::sync::Arc;
+
+use lsm_cache::{Cache, PAGE_OVERHEAD_BYTES, PagePool, Pages};
 use trace::{Lru, Zipfian, hit_rate};
 
 const KEYS: u64 = 100_000;
 const BLOCK_BYTES: u64 = 4096;
 const SCAN_FROM: u64 = 1 << 40;
+const SCANNED_FILE_BLOCKS: usize = 1 << 20;
 
 fn main() {
     println!("{KEYS} blocks, zipfian (0.99); the scan reads four times the cache's size, once");
@@ -23,10 +26,30 @@ fn main() {
         let blocks = KEYS * percent / 100;
         let charged = BLOCK_BYTES + Cache::<u64, u64>::ENTRY_OVERHEAD_BYTES;
         let cache = Cache::<u64, u64>::new(blocks * charged, |_, _| BLOCK_BYTES);
-        report(percent, "lsm-cache", blocks, |key| {
+        report(percent, "Cache", blocks, |key| {
             let hit = cache.get(&key).is_some();
             if !hit {
                 cache.insert(key, key);
+            }
+            hit
+        });
+        let pool = PagePool::new(blocks * (BLOCK_BYTES + PAGE_OVERHEAD_BYTES));
+        let popular = Pages::new(&pool, usize::try_from(KEYS).unwrap_or(usize::MAX));
+        // What is scanned has owners of its own, one after the other.
+        let mut scanned = Pages::new(&pool, SCANNED_FILE_BLOCKS);
+        report(percent, "Pages", blocks, |key| {
+            let number = usize::try_from(key % SCAN_FROM).unwrap_or(usize::MAX);
+            let (pages, number) = if key < SCAN_FROM {
+                (&popular, number)
+            } else {
+                if number % SCANNED_FILE_BLOCKS == 0 {
+                    scanned = Pages::new(&pool, SCANNED_FILE_BLOCKS);
+                }
+                (&scanned, number % SCANNED_FILE_BLOCKS)
+            };
+            let hit = pages.get(number).is_some();
+            if !hit {
+                pages.insert(number, &Arc::new(key), BLOCK_BYTES);
             }
             hit
         });
