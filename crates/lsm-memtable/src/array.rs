@@ -47,7 +47,9 @@ enum Place {
 
 /// Key ascending, then seqno descending.
 pub(crate) struct Array {
-    prefix_len: usize,
+    /// What all keys share.
+    prefix: Box<[u8]>,
+    prefix_head: u64,
     /// Of each key, behind the prefix.
     heads: Box<[u64]>,
     entries: Box<[ArrayEntry]>,
@@ -90,6 +92,14 @@ impl Array {
     /// The key at `at`, which is below the length; empty if it is not.
     pub(crate) fn key(&self, at: usize) -> &[u8] {
         self.entries.get(at).map_or(&[], |entry| self.key_of(entry))
+    }
+
+    /// The head of the key at `at`, without a look at the key.
+    #[inline]
+    pub(crate) fn head(&self, at: usize) -> u64 {
+        let rest = self.heads.get(at).copied().unwrap_or_default();
+        let bits = u32::try_from(self.prefix.len() * 8).unwrap_or(u32::MAX);
+        self.prefix_head | rest.checked_shr(bits).unwrap_or_default()
     }
 
     /// The value at `at`; `None` for a tombstone.
@@ -153,9 +163,8 @@ impl Array {
 
     /// The first entry at or behind version `seqno` of `key`, older versions being behind newer ones.
     pub(crate) fn lower_bound(&self, key: &[u8], seqno: u64) -> usize {
-        let prefix = self.key(0).get(..self.prefix_len).unwrap_or_default();
-        let Some(rest) = key.strip_prefix(prefix) else {
-            return if key < prefix { 0 } else { self.len() };
+        let Some(rest) = key.strip_prefix(&*self.prefix) else {
+            return if key < &*self.prefix { 0 } else { self.len() };
         };
         let head = key_head(rest);
         let start = self.heads.partition_point(|other| *other < head);
@@ -224,7 +233,7 @@ impl Array {
 
     fn rest_of(&self, entry: &ArrayEntry) -> &[u8] {
         self.key_of(entry)
-            .get(self.prefix_len..)
+            .get(self.prefix.len()..)
             .unwrap_or_default()
     }
 }
@@ -304,7 +313,8 @@ impl ArrayBuilder {
     pub(crate) fn finish(self) -> Array {
         let overhead_bytes = self.entries.len() as u64 * ARRAY_ENTRY_OVERHEAD_BYTES;
         let mut array = Array {
-            prefix_len: 0,
+            prefix: Box::default(),
+            prefix_head: 0,
             heads: Box::default(),
             memory_bytes: self.bytes.len() as u64 + self.shared_bytes + overhead_bytes,
             entries: self.entries.into_boxed_slice(),
@@ -316,7 +326,9 @@ impl ArrayBuilder {
         };
         // What the first and the last key share, all between them share.
         let (first, last) = (array.key(0), array.key(array.len().wrapping_sub(1)));
-        array.prefix_len = first.iter().zip(last).take_while(|(a, b)| a == b).count();
+        let shared = first.iter().zip(last).take_while(|(a, b)| a == b);
+        array.prefix = first.get(..shared.count()).unwrap_or_default().into();
+        array.prefix_head = key_head(&array.prefix);
         let heads = array.entries.iter();
         array.heads = heads.map(|entry| key_head(array.rest_of(entry))).collect();
         array
@@ -384,7 +396,7 @@ impl<'a> MergeSource<'a> {
 
     fn go_to(&mut self, at: usize) {
         self.at = at;
-        self.head = key_head(self.array.key(at));
+        self.head = self.array.head(at);
     }
 
     fn is_below(&self, other: &Self) -> bool {

@@ -295,7 +295,10 @@ impl PartCursor {
 
     #[inline]
     fn note_head(&mut self) {
-        let head = self.key().map(key_head);
+        let head = match &self.cursor {
+            Cursor::Front(front) => front.slot().map(|slot| key_head(&slot.key)),
+            Cursor::Array(array) => array.place().map(|(array, at)| array.head(at)),
+        };
         self.is_positioned = head.is_some();
         self.head = head.unwrap_or_default();
     }

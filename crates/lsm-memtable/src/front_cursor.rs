@@ -13,12 +13,11 @@ use bytes::Bytes;
 
 use crate::parts::HeldFront;
 
-/// Entries in the first window of a move forward: enough for a short scan, cheap for a lookup.
-const WINDOW_FIRST_FORWARD: usize = 4;
-/// Entries in the first window of a move backward, where each is a search of its own.
-const WINDOW_FIRST_BACKWARD: usize = 1;
+/// Entries in the first window after a seek or a turn: of what a short scan reads the front, which is
+/// small, has next to nothing.
+const WINDOW_FIRST: usize = 1;
 /// How much each following window is larger.
-const WINDOW_GROWTH: usize = 2;
+const WINDOW_GROWTH: usize = 4;
 /// Entries in the largest window: the search for it is then a small part of its cost.
 const WINDOW_MAX: usize = 64;
 
@@ -34,15 +33,6 @@ pub(crate) struct Slot {
 enum Direction {
     Forward,
     Backward,
-}
-
-impl Direction {
-    fn window_first(self) -> usize {
-        match self {
-            Direction::Forward => WINDOW_FIRST_FORWARD,
-            Direction::Backward => WINDOW_FIRST_BACKWARD,
-        }
-    }
 }
 
 /// A seekable cursor over one snapshot of a front, in both directions.
@@ -64,7 +54,7 @@ impl FrontCursor {
             seqno,
             window: Vec::new(),
             index: 0,
-            window_next: WINDOW_FIRST_FORWARD,
+            window_next: WINDOW_FIRST,
             direction: Direction::Forward,
         }
     }
@@ -122,7 +112,7 @@ impl FrontCursor {
 
     /// Forgets how far earlier moves have grown the window.
     fn restart(&mut self) {
-        self.window_next = self.direction.window_first();
+        self.window_next = WINDOW_FIRST;
     }
 
     fn load_after(&mut self, from: Bound<&[u8]>) {
@@ -146,7 +136,7 @@ impl FrontCursor {
     fn grow(&mut self, direction: Direction) -> usize {
         if self.direction != direction {
             self.direction = direction;
-            self.window_next = direction.window_first();
+            self.window_next = WINDOW_FIRST;
         }
         let count_max = self.window_next;
         self.window_next = (count_max * WINDOW_GROWTH).min(WINDOW_MAX);

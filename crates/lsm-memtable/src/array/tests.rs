@@ -215,3 +215,25 @@ fn a_search_agrees_with_a_linear_one() {
         .tests(600)
         .quickcheck(property as fn(Sorted, Sorted) -> bool);
 }
+
+#[test]
+fn a_head_told_without_the_key_is_the_key_s() {
+    for prefix_len in 0..12 {
+        let prefix = vec![b'p'; prefix_len];
+        let key = |rest: &[u8]| [&prefix, rest].concat();
+        let keys = [
+            &b""[..],
+            b"\0",
+            b"a",
+            b"abcdefgh",
+            b"abcdefghi",
+            b"\xff\xff",
+        ]
+        .map(key);
+        let entries: Vec<Borrowed<'_>> = keys.iter().map(|key| (&key[..], 1, None)).collect();
+        let array = array(&entries);
+        for (at, key) in keys.iter().enumerate() {
+            assert_eq!(array.head(at), key_head(key), "{key:?}");
+        }
+    }
+}

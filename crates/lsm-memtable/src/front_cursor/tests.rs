@@ -13,7 +13,7 @@ fn windows_grow_in_one_direction_and_start_small_at_a_turn() {
     front.insert_all(1, entries);
     let mut cursor = FrontCursor::new(front, 1);
     cursor.seek_first();
-    assert_eq!(cursor.window.len(), WINDOW_FIRST_FORWARD);
+    assert_eq!(cursor.window.len(), WINDOW_FIRST);
     for _ in 0..1_000 {
         cursor.next();
     }
@@ -22,9 +22,9 @@ fn windows_grow_in_one_direction_and_start_small_at_a_turn() {
         cursor.prev();
     }
     cursor.prev();
-    assert_eq!(cursor.window.len(), WINDOW_FIRST_BACKWARD);
+    assert_eq!(cursor.window.len(), WINDOW_FIRST);
     cursor.next();
-    assert_eq!(cursor.window.len(), WINDOW_FIRST_FORWARD);
+    assert_eq!(cursor.window.len(), WINDOW_FIRST);
     cursor.seek(b"");
-    assert_eq!(cursor.window.len(), WINDOW_FIRST_FORWARD);
+    assert_eq!(cursor.window.len(), WINDOW_FIRST);
 }
