@@ -19,8 +19,10 @@ use crate::life::Setup;
 /// A script with what it is opened with.
 #[derive(Debug, Clone)]
 pub struct Ordeal {
-    setup: Setup,
-    steps: Vec<Step>,
+    /// How the store is opened at first, and the seed of all else.
+    pub setup: Setup,
+    /// What is done.
+    pub steps: Vec<Step>,
 }
 
 /// Runs `count` scripts of up to `steps_max` steps, drawn from `seed`.
@@ -30,7 +32,7 @@ pub struct Ordeal {
 pub fn run(count: u64, steps_max: usize, seed: u64) -> Result<(), Violation> {
     static LATEST: Mutex<Option<String>> = Mutex::new(None);
     fn property(ordeal: Ordeal) -> bool {
-        let endured = caught(|| endure(&ordeal));
+        let endured = caught(|| endure(&ordeal, &Crash::every(ordeal.setup.seed)));
         let failed = endured.err().map(|error| format!("{error}\n{ordeal:?}"));
         let holds = failed.is_none();
         if let Some(failed) = failed {
@@ -55,8 +57,11 @@ pub fn run(count: u64, steps_max: usize, seed: u64) -> Result<(), Violation> {
     })
 }
 
-/// Plays the script, makes the disk well again, and checks what each kind of crash leaves.
-fn endure(ordeal: &Ordeal) -> Result<(), String> {
+/// Plays the script, makes the disk well again, and checks what each of these crashes leaves.
+///
+/// # Errors
+/// The first promise that is broken.
+pub(crate) fn endure(ordeal: &Ordeal, crashes: &[Crash]) -> Result<(), String> {
     let scenario = Scenario {
         name: "ordeal",
         config: ordeal.setup.config(),
@@ -72,7 +77,7 @@ fn endure(ordeal: &Ordeal) -> Result<(), String> {
     play.steps(&scenario.steps)?;
     play.settle()?;
     play.goes_on()?;
-    for crash in Crash::every(seed) {
+    for &crash in crashes {
         let book = read(&play.book);
         let remains = Remains {
             disk: crash.of(&play.stage.machine.disk),
