@@ -1,6 +1,7 @@
 //! Random scripts: operations, options, restarts, crashes and faults, drawn by quickcheck, so that
 //! a failing one shrinks, and all from a seed, so that it fails again.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use lsm_db::{Durability, LsmConfig};
@@ -57,11 +58,12 @@ pub fn run(count: u64, steps_max: usize, seed: u64) -> Result<(), Violation> {
     })
 }
 
-/// Plays the script, makes the disk well again, and checks what each of these crashes leaves.
+/// Plays the script, makes the disk well again, and checks what each of these crashes leaves. The
+/// variants of the errors that the store answered with.
 ///
 /// # Errors
 /// The first promise that is broken.
-pub(crate) fn endure(ordeal: &Ordeal, crashes: &[Crash]) -> Result<(), String> {
+pub(crate) fn endure(ordeal: &Ordeal, crashes: &[Crash]) -> Result<BTreeSet<&'static str>, String> {
     let scenario = Scenario {
         name: "ordeal",
         config: ordeal.setup.config(),
@@ -91,7 +93,7 @@ pub(crate) fn endure(ordeal: &Ordeal, crashes: &[Crash]) -> Result<(), String> {
             .check()
             .map_err(|error| format!("{crash:?} at the end: {error}"))?;
     }
-    Ok(())
+    Ok(play.met.take())
 }
 
 impl Arbitrary for Ordeal {

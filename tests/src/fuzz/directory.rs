@@ -76,6 +76,9 @@ pub(super) fn check(input: &[u8], told: &mut Told) -> Result<(), String> {
     let outcome = trial
         .run()
         .map_err(|error| format!("{}, {changes:?}: {error}", image.name))?;
+    for (variant, says) in trial.met.take() {
+        told.tell(variant, says);
+    }
     told.tell(
         match outcome {
             Outcome::Refused => "refused",

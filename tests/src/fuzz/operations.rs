@@ -46,7 +46,9 @@ pub(super) fn check(input: &[u8], told: &mut Told) -> Result<(), String> {
     }
     let ordeal = Ordeal { setup, steps };
     told.tell("lived", "an ordeal");
-    endure(&ordeal, &[crash]).map_err(|error| format!("{error}\n{ordeal:?}"))
+    let met = endure(&ordeal, &[crash]).map_err(|error| format!("{error}\n{ordeal:?}"))?;
+    met.into_iter().for_each(|variant| told.tell(variant, ""));
+    Ok(())
 }
 
 fn pick<T: Copy>(random: &mut Random, choices: &[T]) -> T {

@@ -4,6 +4,9 @@
 //! changes no file, foreign files stay as they are, and what is read was really written, unless
 //! the checksums were made to fit the lie.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use lsm_db::{Error, Lsm, LsmConfig};
 use lsm_fs::{FileSystem, SimFs};
 
@@ -31,6 +34,8 @@ pub(crate) struct Trial<'a> {
     pub(crate) may_be_older: bool,
     /// More entries than the files can hold.
     pub(crate) entries_max: usize,
+    /// The errors that were met: the variant, and what it says first.
+    pub(crate) met: RefCell<BTreeSet<(&'static str, &'static str)>>,
 }
 
 /// How far a trial got.
@@ -72,6 +77,7 @@ impl<'a> Trial<'a> {
             may_be_older: !image.is_clean && kind != FileKind::Run,
             // An entry takes nine bytes at least.
             entries_max: bytes / 9 + 1,
+            met: RefCell::default(),
         }
     }
 
@@ -130,9 +136,11 @@ impl<'a> Trial<'a> {
             .map_err(|e| format!("compacted: {e}"))?;
         Self::tells_no_panic(&db)?;
 
-        let written = db.put(b"~added", b"v").and_then(|()| db.flush());
-        if self.is_honest {
-            written.map_err(|error| format!("takes no writes: {}", describe(&error)))?;
+        if let Err(error) = db.put(b"~added", b"v").and_then(|()| db.flush()) {
+            self.note(&error);
+            if self.is_honest {
+                return Err(format!("takes no writes: {}", describe(&error)));
+            }
         }
         machine.settle();
         Self::tells_no_panic(&db)?;
@@ -225,8 +233,18 @@ impl<'a> Trial<'a> {
         }
     }
 
+    fn note(&self, error: &Error) {
+        let says = match error {
+            Error::Corruption { reason, .. } | Error::UnsupportedFormat { reason, .. } => reason,
+            Error::Io { context, .. } => context,
+            _ => "",
+        };
+        self.met.borrow_mut().insert((error.kind(), says));
+    }
+
     /// Damage is told as damage, and never as a panic.
     fn is_fit(&self, error: &Error) -> Result<(), String> {
+        self.note(error);
         let text = describe(error);
         let is_damage = matches!(
             error,

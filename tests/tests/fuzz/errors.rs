@@ -171,15 +171,64 @@ fn every_error_that_a_manifest_can_lead_to_is_reached() -> TestResult {
 }
 
 #[test]
-fn directories_are_refused_and_read_with_lies_in_them_and_without() -> TestResult {
-    let mut told = BTreeSet::new();
-    for input in committed(Target::Directory)? {
-        told.extend(Target::Directory.hold(&input.bytes)?.all());
-    }
+fn every_error_that_a_directory_can_lead_to_is_reached() -> TestResult {
+    let told = check(
+        Target::Directory,
+        "lsm-db/src/error.rs",
+        "Error",
+        &[
+            ("InvalidInput", "the caller's; here it is always valid"),
+            ("ConditionFailed", "the caller's; here there is none"),
+            ("Locked", "the handle before is always gone"),
+        ],
+    )?;
     for outcome in ["refused", "reads failed", "read"] {
         for how in ["honest", "forged"] {
             assert!(told.contains(&(outcome, how)), "{outcome}, {how}");
         }
     }
+    let unreachable = [
+        ("a manifest of lsm-db 1.x", "it is taken over instead"),
+        (
+            "a symbolic link, or no regular file; put the file itself in its place",
+            "the simulated disk has none",
+        ),
+        (
+            "the log of lsm-db 1.x has lost what it held",
+            "of a takeover that a crash cut short, which `hostile` has (`legacy`)",
+        ),
+    ];
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
+    for source in ["leaf_errors.rs", "adoption.rs", "replay.rs", "listing.rs"] {
+        let source = std::fs::read_to_string(crates.join("lsm-db/src").join(source))?;
+        let reasons = source.lines().filter_map(|line| {
+            let literal = line.trim().strip_prefix("reason: \"")?;
+            literal.strip_suffix("\",")
+        });
+        for reason in reasons {
+            let is_told = told.iter().any(|(_, said)| *said == reason);
+            match unreachable.iter().find(|(what, _)| *what == reason) {
+                None => assert!(is_told, "no input reaches: {reason}"),
+                Some((_, why)) => assert!(!is_told, "{reason}: {why}"),
+            }
+        }
+    }
     Ok(())
+}
+
+#[test]
+fn every_error_that_operations_can_lead_to_is_reached() -> TestResult {
+    let valid = "what the interpreters ask for is valid";
+    check(
+        Target::Operations,
+        "lsm-db/src/error.rs",
+        "Error",
+        &[
+            ("Corruption", "faults and crashes damage no file"),
+            ("InvalidInput", valid),
+            ("Locked", "the handle before is always gone"),
+            ("UnsupportedFormat", "faults and crashes damage no file"),
+        ],
+    )
+    .map(drop)
 }
