@@ -12,6 +12,7 @@ pub mod image;
 pub mod logs;
 pub mod manifests;
 pub mod runs;
+pub mod seals;
 mod sweep;
 mod trial;
 
@@ -20,6 +21,7 @@ use std::str::FromStr;
 
 pub use sweep::{Sweep, Tally};
 pub use trial::Outcome;
+pub(crate) use trial::Trial;
 
 /// A kind of file that a store writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

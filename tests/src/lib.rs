@@ -5,6 +5,9 @@
 //! should, `crash` takes its power and fails its disk at every operation. What they share is here: a
 //! simulated machine to open stores on, the model, a reader of run files that is not the engine's,
 //! and directories as values.
+//!
+//! The libFuzzer programs need less of it, and a fuzzer's instrumented build of all would take long:
+//! what they do not call is left out under `cfg(fuzzing)`, which is how they are built.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -12,20 +15,26 @@
     reason = "tests arrange and inspect real directories"
 )]
 
+#[cfg(not(fuzzing))]
 pub mod counter;
 pub mod crash;
 pub mod directory;
+pub mod fuzz;
+#[cfg(not(fuzzing))]
 pub mod histories;
 pub mod hostile;
 pub mod layout;
 pub mod life;
 pub mod machine;
 pub mod model;
+#[cfg(not(fuzzing))]
 pub mod placement;
-#[cfg(unix)]
+#[cfg(all(unix, not(fuzzing)))]
 pub mod processes;
 pub mod random;
+#[cfg(not(fuzzing))]
 pub mod soak;
+#[cfg(not(fuzzing))]
 pub mod usage;
 pub mod vectors;
 pub mod walk;

@@ -83,6 +83,14 @@ const STEPS: &[Step] = &[
             "test --locked --package lsm-tests --no-default-features --test model",
         ],
     ),
+    Step {
+        name: "fuzz",
+        proves: "the libFuzzer programs compile; on stable, the step test runs what they run",
+        action: Action::Cargo {
+            environment: &[("RUSTFLAGS", "--cfg fuzzing -D warnings")],
+            commands: &["check --locked --manifest-path fuzz/Cargo.toml --no-default-features"],
+        },
+    },
     cargo(
         "no-std",
         "a program without std links lsm-format and reads back a run",

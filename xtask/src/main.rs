@@ -2,9 +2,9 @@
 //!
 //! `tidy` checks what the compiler does not, `ci` runs the whole gate, `conformance` compares with
 //! frozen bytes and with the predecessor, `model` explores the small concurrent parts, `bench`
-//! measures, `mutants` breaks the rules of the engine one by one and sees whether a test fails; those of
-//! [`engine::Command`] run the engine for longer than a test may. Contributors and CI call this program; no crate
-//! depends on it, and it never changes a source file.
+//! measures, `mutants` breaks the rules of the engine one by one and sees whether a test fails, `fuzz`
+//! runs the coverage-guided fuzzers; those of [`engine::Command`] run the engine for longer than a test
+//! may. Contributors and CI call this program; no crate depends on it, and it never changes a source file.
 
 #![forbid(unsafe_code)]
 #![expect(
@@ -25,6 +25,7 @@ mod bench;
 mod ci;
 mod conformance;
 mod engine;
+mod fuzz;
 mod model;
 mod mutants;
 mod text;
@@ -53,6 +54,8 @@ enum Command {
     Mutants(MutantsArgs),
     /// Measures the store beside other engines or part by part, or counts the instructions of hot operations (release build)
     Bench(bench::BenchArgs),
+    /// Coverage-guided fuzzing, target by target (nightly compiler, cargo-fuzz)
+    Fuzz(fuzz::FuzzArgs),
     #[command(flatten)]
     Engine(engine::Command),
 }
@@ -117,6 +120,7 @@ fn main() -> ExitCode {
         Command::Model(args) => model::run(&args),
         Command::Mutants(args) => mutants::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Engine(command) => engine::run(&command),
     };
     match outcome {

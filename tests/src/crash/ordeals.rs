@@ -1,6 +1,7 @@
 //! Random scripts: operations, options, restarts, crashes and faults, drawn by quickcheck, so that
 //! a failing one shrinks, and all from a seed, so that it fails again.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use lsm_db::{Durability, LsmConfig};
@@ -19,8 +20,10 @@ use crate::life::Setup;
 /// A script with what it is opened with.
 #[derive(Debug, Clone)]
 pub struct Ordeal {
-    setup: Setup,
-    steps: Vec<Step>,
+    /// How the store is opened at first, and the seed of all else.
+    pub setup: Setup,
+    /// What is done.
+    pub steps: Vec<Step>,
 }
 
 /// Runs `count` scripts of up to `steps_max` steps, drawn from `seed`.
@@ -30,7 +33,7 @@ pub struct Ordeal {
 pub fn run(count: u64, steps_max: usize, seed: u64) -> Result<(), Violation> {
     static LATEST: Mutex<Option<String>> = Mutex::new(None);
     fn property(ordeal: Ordeal) -> bool {
-        let endured = caught(|| endure(&ordeal));
+        let endured = caught(|| endure(&ordeal, &Crash::every(ordeal.setup.seed)));
         let failed = endured.err().map(|error| format!("{error}\n{ordeal:?}"));
         let holds = failed.is_none();
         if let Some(failed) = failed {
@@ -55,8 +58,12 @@ pub fn run(count: u64, steps_max: usize, seed: u64) -> Result<(), Violation> {
     })
 }
 
-/// Plays the script, makes the disk well again, and checks what each kind of crash leaves.
-fn endure(ordeal: &Ordeal) -> Result<(), String> {
+/// Plays the script, makes the disk well again, and checks what each of these crashes leaves. The
+/// variants of the errors that the store answered with.
+///
+/// # Errors
+/// The first promise that is broken.
+pub(crate) fn endure(ordeal: &Ordeal, crashes: &[Crash]) -> Result<BTreeSet<&'static str>, String> {
     let scenario = Scenario {
         name: "ordeal",
         config: ordeal.setup.config(),
@@ -72,7 +79,7 @@ fn endure(ordeal: &Ordeal) -> Result<(), String> {
     play.steps(&scenario.steps)?;
     play.settle()?;
     play.goes_on()?;
-    for crash in Crash::every(seed) {
+    for &crash in crashes {
         let book = read(&play.book);
         let remains = Remains {
             disk: crash.of(&play.stage.machine.disk),
@@ -86,7 +93,7 @@ fn endure(ordeal: &Ordeal) -> Result<(), String> {
             .check()
             .map_err(|error| format!("{crash:?} at the end: {error}"))?;
     }
-    Ok(())
+    Ok(play.met.take())
 }
 
 impl Arbitrary for Ordeal {

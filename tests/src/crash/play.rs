@@ -9,6 +9,8 @@
 
 mod commits;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use lsm_db::{Durability, Lsm};
@@ -35,6 +37,8 @@ pub(super) struct Play {
     db: Option<Lsm>,
     pub commits: usize,
     reached: Reached,
+    /// The variants of the errors that were answers to what the script did.
+    pub met: RefCell<BTreeSet<&'static str>>,
 }
 
 /// The book of a scenario before its first step.
@@ -68,6 +72,7 @@ impl Play {
             db: None,
             commits: start.commits,
             reached: Reached::default(),
+            met: RefCell::default(),
         };
         play.stage.notes().used = start.used.clone();
         play.open(Crash::Kill)?;
@@ -164,10 +169,13 @@ impl Play {
 
     /// An error is a violation, unless a fault has struck.
     fn forgive(&self, result: lsm_db::Result<()>) -> Result<bool, String> {
-        match result {
-            Ok(()) => Ok(true),
-            Err(_) if self.struck().is_some() => Ok(false),
-            Err(error) => Err(describe(&error)),
+        let Err(error) = result else {
+            return Ok(true);
+        };
+        self.met.borrow_mut().insert(error.kind());
+        match self.struck() {
+            Some(_) => Ok(false),
+            None => Err(describe(&error)),
         }
     }
 

@@ -54,6 +54,33 @@ pub struct Framed {
 }
 
 impl FileHeader {
+    /// The header of a log segment: whose it is, where the log before it ended, and what was durable.
+    pub fn of_segment(
+        database_id: [u8; 16],
+        id: u64,
+        predecessor: Option<(u64, u64)>,
+        claim: (u64, u64),
+    ) -> Self {
+        let mut header = Self {
+            bytes: vec![0; SEGMENT_HEADER_LEN - 4],
+            database_id,
+            file_id: id,
+        };
+        let (segment, offset) = predecessor.unwrap_or((u64::MAX, 0));
+        header.set(0, b"LSMWAL01\x01");
+        header.set(16, &database_id);
+        for (at, number) in [
+            (32, id),
+            (40, segment),
+            (48, offset),
+            (56, claim.0),
+            (64, claim.1),
+        ] {
+            header.set_u64(at, number);
+        }
+        header
+    }
+
     /// Overwrites the eight bytes at `at`; the identity that records are bound to stays.
     pub fn set_u64(&mut self, at: usize, value: u64) {
         self.set(at, &value.to_le_bytes());

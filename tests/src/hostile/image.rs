@@ -12,6 +12,7 @@ use super::FileKind;
 use crate::directory::{Files, plant, read};
 use crate::machine::Machine;
 use crate::model::{Model, Write, apply, key, value};
+use crate::vectors::plant_all;
 
 /// What is not ours in the directory, nearly named like ours.
 const FOREIGN: [&str; 3] = ["notes.txt", "run-1.sst", "x.tmp"];
@@ -40,6 +41,27 @@ impl Image {
     /// The store's, if it cannot be made.
     pub fn all(seed: u64) -> Result<Vec<Self>, Box<dyn Error>> {
         Ok(vec![clean(seed)?, killed(seed)?, long_keys(seed)?])
+    }
+
+    /// A directory with these files, durable, that shows the last of these states.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn of_files(
+        name: &'static str,
+        files: Files,
+        states: Vec<Model>,
+    ) -> std::io::Result<Self> {
+        let disk = SimFs::new();
+        plant_all(&disk, dir(), &files)?;
+        Ok(Self {
+            name,
+            files,
+            keys: keys_of(&states),
+            states,
+            is_clean: false,
+            disk,
+        })
     }
 
     /// The names of the store's files of this kind.
@@ -86,10 +108,7 @@ impl Image {
         Ok(Self {
             name,
             files: read(&machine.disk, machine.dir())?,
-            keys: states
-                .iter()
-                .flat_map(|state| state.keys().cloned())
-                .collect(),
+            keys: keys_of(&states),
             states,
             is_clean,
             disk: machine.disk.reopen_after_kill(),
@@ -97,13 +116,18 @@ impl Image {
     }
 }
 
+fn keys_of(states: &[Model]) -> BTreeSet<Vec<u8>> {
+    let keys = states.iter().flat_map(|state| state.keys().cloned());
+    keys.collect()
+}
+
 /// Where every image's store is.
-pub(super) fn dir() -> &'static std::path::Path {
+pub(crate) fn dir() -> &'static std::path::Path {
     std::path::Path::new("/data/store")
 }
 
 /// Whether a file or directory is one that only its owner may touch.
-pub(super) fn is_foreign(name: &str) -> bool {
+pub(crate) fn is_foreign(name: &str) -> bool {
     FOREIGN.contains(&name) || name.starts_with(FOREIGN_DIR)
 }
 

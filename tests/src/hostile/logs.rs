@@ -9,7 +9,7 @@ use super::frames::{Frame, Framed, odd_number};
 use crate::random::Random;
 
 /// A segment whose checksums fit; and what was done to it.
-pub(super) fn forge(sound: &[u8], random: &mut Random) -> Option<(Vec<u8>, String)> {
+pub(crate) fn forge(sound: &[u8], random: &mut Random) -> Option<(Vec<u8>, String)> {
     let mut framed = take_apart(sound)?;
     let mut said = Vec::new();
     for _ in 0..=random.below(3) {

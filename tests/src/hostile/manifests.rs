@@ -13,7 +13,7 @@ const KIND_EDIT: u16 = 0x8001;
 const KIND_CLEAN: u16 = 0x8002;
 
 /// A manifest whose checksums fit; and what was done to it.
-pub(super) fn forge(sound: &[u8], random: &mut Random) -> Option<(Vec<u8>, String)> {
+pub(crate) fn forge(sound: &[u8], random: &mut Random) -> Option<(Vec<u8>, String)> {
     let (mut framed, mut snapshot_records) = take_apart(sound)?;
     let mut said = Vec::new();
     for _ in 0..=random.below(3) {

@@ -7,7 +7,35 @@ use lsm_format::{Entry, FOOTER_LEN, Footer, HEADER_LEN, MAGIC, crc32c, encode_en
 
 use super::frames::odd_number;
 use crate::layout::layout;
+use crate::model::Write;
 use crate::random::Random;
+
+/// A run of these blocks, in whatever order and however small they are.
+pub(crate) fn of_blocks(blocks: &[Vec<Write>]) -> Vec<u8> {
+    let item = |(key, value): &Write| Item {
+        key: key.clone(),
+        value: value.clone(),
+    };
+    let parts = Parts {
+        blocks: blocks
+            .iter()
+            .map(|block| block.iter().map(item).collect())
+            .collect(),
+        entry_count: blocks.iter().map(|block| block.len() as u64).sum(),
+    };
+    let (blocks, index) = parts.laid_out();
+    let mut run = [MAGIC.as_slice(), &blocks.concat()].concat();
+    let index = sealed_index(&run, &index);
+    let footer = Footer {
+        entry_count: parts.entry_count,
+        index_offset: run.len() as u64,
+        index_len: index.len() as u64,
+        index_crc: crc32c(&index),
+    };
+    run.extend_from_slice(&index);
+    run.extend_from_slice(&footer.encode());
+    run
+}
 
 /// A run in parts.
 #[derive(Debug, Clone)]
@@ -32,7 +60,7 @@ struct IndexEntry {
 }
 
 /// A run whose checksums fit and whose content does not; and what was done to it.
-pub(super) fn forge(sound: &[u8], random: &mut Random) -> Option<(Vec<u8>, String)> {
+pub(crate) fn forge(sound: &[u8], random: &mut Random) -> Option<(Vec<u8>, String)> {
     let mut parts = Parts::of(sound)?;
     let mut said = Vec::new();
     let place = random.below(4);

@@ -137,17 +137,9 @@ impl Sweep {
         if case.kind == FileKind::Run && case.way == Way::Forge && case.number.is_multiple_of(2) {
             files.extend(recorded(changed));
         }
-        let trial = Trial {
-            image,
-            changed: files,
-            kind: case.kind,
-            is_honest: case.way != Way::Forge,
-            may_be_older: match case.kind {
-                FileKind::Run => false,
-                FileKind::Manifest if case.way == Way::Cut => true,
-                FileKind::Manifest | FileKind::Log => !image.is_clean,
-            },
-        };
+        let disk = image.disk_with(&files).map_err(|error| error.to_string())?;
+        let mut trial = Trial::new(image, disk, case.kind, case.way != Way::Forge);
+        trial.may_be_older |= case.kind == FileKind::Manifest && case.way == Way::Cut;
         trial.run()
     }
 

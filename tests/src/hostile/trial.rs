@@ -4,8 +4,11 @@
 //! changes no file, foreign files stay as they are, and what is read was really written, unless
 //! the checksums were made to fit the lie.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use lsm_db::{Error, Lsm, LsmConfig};
-use lsm_fs::FileSystem;
+use lsm_fs::{FileSystem, SimFs};
 
 use super::FileKind;
 use super::image::{Image, dir, is_foreign};
@@ -17,16 +20,22 @@ use crate::model::{Entries, Model};
 /// More operations of the file system than any trial takes that ends.
 const OPERATIONS_MAX: u64 = 20_000;
 
-/// A directory with a file that somebody has changed.
-pub(super) struct Trial<'a> {
-    pub(super) image: &'a Image,
-    pub(super) changed: Vec<(String, Vec<u8>)>,
-    pub(super) kind: FileKind,
+/// A directory with files that somebody has changed.
+pub(crate) struct Trial<'a> {
+    pub(crate) image: &'a Image,
+    /// The image's disk, changed.
+    pub(crate) disk: SimFs,
+    /// What was changed; a run, if it was several and a run among them.
+    pub(crate) kind: FileKind,
     /// Whether the checksums were left as they were.
-    pub(super) is_honest: bool,
+    pub(crate) is_honest: bool,
     /// Whether an older state may be shown: a manifest that was cut between two records cannot be
     /// told from one that ends there.
-    pub(super) may_be_older: bool,
+    pub(crate) may_be_older: bool,
+    /// More entries than the files can hold.
+    pub(crate) entries_max: usize,
+    /// The errors that were met: the variant, and what it says first.
+    pub(crate) met: RefCell<BTreeSet<(&'static str, &'static str)>>,
 }
 
 /// How far a trial got.
@@ -56,16 +65,28 @@ struct Walk {
     failed: bool,
 }
 
-impl Trial<'_> {
+impl<'a> Trial<'a> {
+    /// A trial of this disk, which was the image's before it was changed.
+    pub(crate) fn new(image: &'a Image, disk: SimFs, kind: FileKind, is_honest: bool) -> Self {
+        let bytes = usize::try_from(disk.used_bytes()).unwrap_or(usize::MAX);
+        Self {
+            image,
+            disk,
+            kind,
+            is_honest,
+            may_be_older: !image.is_clean && kind != FileKind::Run,
+            // An entry takes nine bytes at least.
+            entries_max: bytes / 9 + 1,
+            met: RefCell::default(),
+        }
+    }
+
     /// Opens, reads, compacts, writes and opens again.
     ///
     /// # Errors
     /// What does not hold.
-    pub(super) fn run(&self) -> Result<Outcome, String> {
-        let disk = self
-            .image
-            .disk_with(&self.changed)
-            .map_err(|e| e.to_string())?;
+    pub(crate) fn run(&self) -> Result<Outcome, String> {
+        let disk = self.disk.clone();
         let before = files(&disk)?;
         // What memory it takes shall be the files' doing, not the configuration's.
         let config = LsmConfig::new()
@@ -115,9 +136,11 @@ impl Trial<'_> {
             .map_err(|e| format!("compacted: {e}"))?;
         Self::tells_no_panic(&db)?;
 
-        let written = db.put(b"~added", b"v").and_then(|()| db.flush());
-        if self.is_honest {
-            written.map_err(|error| format!("takes no writes: {}", describe(&error)))?;
+        if let Err(error) = db.put(b"~added", b"v").and_then(|()| db.flush()) {
+            self.note(&error);
+            if self.is_honest {
+                return Err(format!("takes no writes: {}", describe(&error)));
+            }
         }
         machine.settle();
         Self::tells_no_panic(&db)?;
@@ -182,12 +205,7 @@ impl Trial<'_> {
         &self,
         mut entries: impl Iterator<Item = lsm_db::Result<(lsm_db::Bytes, lsm_db::Bytes)>>,
     ) -> Result<Walk, String> {
-        let bytes = self
-            .image
-            .files
-            .values()
-            .chain(self.changed.iter().map(|(_, bytes)| bytes));
-        let entries_max = bytes.map(|bytes| bytes.len() / 9 + 1).sum::<usize>();
+        let entries_max = self.entries_max;
         let mut walk = Walk {
             entries: Vec::new(),
             failed: false,
@@ -215,8 +233,18 @@ impl Trial<'_> {
         }
     }
 
+    fn note(&self, error: &Error) {
+        let says = match error {
+            Error::Corruption { reason, .. } | Error::UnsupportedFormat { reason, .. } => reason,
+            Error::Io { context, .. } => context,
+            _ => "",
+        };
+        self.met.borrow_mut().insert((error.kind(), says));
+    }
+
     /// Damage is told as damage, and never as a panic.
     fn is_fit(&self, error: &Error) -> Result<(), String> {
+        self.note(error);
         let text = describe(error);
         let is_damage = matches!(
             error,

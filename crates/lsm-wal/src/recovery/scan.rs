@@ -44,7 +44,11 @@ pub(super) fn scan<E>(
     for (index, member) in chain.iter().enumerate() {
         let successor = chain.get(index + 1);
         let stated_end = successor.and_then(|next| next.header.predecessor);
-        let reached = state.read_member(options, index, member, stated_end, visit)?;
+        // Where no segment states it: the next one that is written will.
+        let recorded_end = bounds.end.filter(|end| end.segment == member.id);
+        let recorded_end = recorded_end.filter(|_| stated_end.is_none());
+        let ends = (stated_end, recorded_end);
+        let reached = state.read_member(options, index, member, ends, visit)?;
         let bad = reached.bad;
         stop = Some(reached);
         if bad {
@@ -110,12 +114,14 @@ impl State {
         first.is_some_and(|(start, _)| *start < self.durable)
     }
 
+    /// Reads a segment up to where its successor states its end, or else to the end of the file; but
+    /// behind a recorded end nothing counts save the mark of a clean close.
     fn read_member<E>(
         &mut self,
         options: &LogOptions,
         index: usize,
         member: &Member,
-        stated_end: Option<Position>,
+        (stated_end, recorded_end): (Option<Position>, Option<Position>),
         visit: &mut dyn FnMut(Record) -> Result<(), E>,
     ) -> Result<Stop, RecoverError<E>> {
         let file = chain::open(options, member.id)?;
@@ -123,6 +129,7 @@ impl State {
         let limit = stated_end.map(|end| end.offset);
         let mut reader = FrameReader::new(file, &member.path, key, SEGMENT_HEADER_LEN, limit)?;
         self.believe(member.header.durable);
+        let is_behind = |offset| recorded_end.is_some_and(|end| offset >= end.offset);
         loop {
             match reader.next()? {
                 Step::Record {
@@ -130,6 +137,13 @@ impl State {
                     header,
                     payload,
                 } => {
+                    if is_behind(offset) && header.kind != KIND_END {
+                        return Ok(Stop {
+                            member: index,
+                            offset,
+                            bad: false,
+                        });
+                    }
                     self.believe(header.durable);
                     let record = Record {
                         position: Position::new(member.id, offset),
@@ -144,7 +158,7 @@ impl State {
                     return Ok(Stop {
                         member: index,
                         offset,
-                        bad: true,
+                        bad: !is_behind(offset),
                     });
                 }
                 Step::End { offset } => {

@@ -143,6 +143,8 @@ impl Play {
         if was_poisoned {
             return Err("a poisoned handle judges conditions".to_owned());
         }
+        let answer = result.as_ref().err().map(Error::kind);
+        self.met.borrow_mut().extend(answer);
         read(&self.book).history.answered(durability);
         Ok(())
     }

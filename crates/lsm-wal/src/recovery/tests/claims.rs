@@ -176,3 +176,35 @@ fn a_later_claim_into_a_record_or_an_end_mark_is_damage() {
         assert!(error.ends_with("no record starts or ends"), "{error}");
     }
 }
+
+/// A segment without records states that the one before it ends before a record. The end was
+/// recorded and that segment discarded, so that the next recovery took the record for the log's,
+/// though whatever is written next states that end again. Found by fuzzing the recovery.
+#[test]
+fn a_record_behind_the_recorded_end_stays_cut_off() {
+    let sim = SimFs::new();
+    let mut log = Log::new(options(&sim), None);
+    let end = append(&mut log, 1, 1);
+    append(&mut log, 2, 1);
+    log.sync().unwrap();
+    // It claims all before it.
+    append(&mut log, 3, 1);
+    let header = SegmentHeader {
+        database_id: DATABASE_ID,
+        segment: 2,
+        predecessor: Some(end),
+        durable: end,
+    };
+    create(&sim, 2, &header.encode());
+    let (recovered, seqnos) = read(&sim, &UNKNOWN).unwrap();
+    assert_eq!((recovered.end, seqnos), (Some(end), vec![1]));
+    let bounds = recovered.bounds(&UNKNOWN, None);
+    assert_eq!((bounds.end, bounds.discarded_through), (Some(end), 2));
+    let (recovered, seqnos) = read(&sim, &bounds).unwrap();
+    assert_eq!((recovered.end, seqnos), (Some(end), vec![1]));
+
+    // A bad one is no damage there either, whatever the one behind it claims.
+    flip(&sim, 1, end.offset + 48);
+    let (recovered, seqnos) = read(&sim, &bounds).unwrap();
+    assert_eq!((recovered.end, seqnos), (Some(end), vec![1]));
+}
