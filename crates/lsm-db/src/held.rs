@@ -6,12 +6,13 @@
 //! the disk. A read that ends within its call is never registered, and takes no lock. Nothing here
 //! slows a writer or holds back a flush or a compaction.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lsm_scheduler::Scheduler;
+use slab::Slab;
 
 use crate::sync::locked;
 use crate::view::ReadView;
@@ -19,7 +20,8 @@ use crate::view::ReadView;
 /// A view, the seqno to read it at, and the note that it is held.
 pub(crate) struct HeldView {
     registry: Arc<HeldViews>,
-    ticket: u64,
+    /// Where it is noted.
+    key: usize,
     view: Arc<ReadView>,
     seqno: u64,
 }
@@ -36,7 +38,7 @@ impl HeldView {
 
 impl Drop for HeldView {
     fn drop(&mut self) {
-        let removed = locked(&self.registry.state).held.remove(&self.ticket);
+        let removed = locked(&self.registry.held).try_remove(self.key);
         // Outside the lock. Never the last: the field is dropped after this.
         drop(removed);
     }
@@ -54,13 +56,7 @@ impl fmt::Debug for HeldView {
 #[derive(Debug)]
 pub(crate) struct HeldViews {
     clock: Scheduler,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    next_ticket: u64,
-    held: BTreeMap<u64, Registered>,
+    held: Mutex<Slab<Registered>>,
 }
 
 #[derive(Debug, Clone)]
@@ -83,7 +79,7 @@ impl HeldViews {
     pub(crate) fn new(clock: Scheduler) -> Arc<Self> {
         Arc::new(Self {
             clock,
-            state: Mutex::default(),
+            held: Mutex::default(),
         })
     }
 
@@ -93,14 +89,10 @@ impl HeldViews {
             since: self.clock.now(),
             view: Arc::clone(&view),
         };
-        let mut state = locked(&self.state);
-        let ticket = state.next_ticket;
-        state.next_ticket += 1;
-        state.held.insert(ticket, registered);
-        drop(state);
+        let key = locked(&self.held).insert(registered);
         Arc::new(HeldView {
             registry: Arc::clone(self),
-            ticket,
+            key,
             view,
             seqno,
         })
@@ -112,7 +104,10 @@ impl HeldViews {
         &self,
         current: impl FnOnce() -> V,
     ) -> HeldStats {
-        let held: Vec<Registered> = locked(&self.state).held.values().cloned().collect();
+        let held: Vec<Registered> = {
+            let held = locked(&self.held);
+            held.iter().map(|(_, held)| held.clone()).collect()
+        };
         let current = current();
         let oldest = held.iter().map(|held| held.since).min();
         // Many readers of one moment share a view, and are looked into once.
