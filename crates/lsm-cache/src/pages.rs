@@ -1,33 +1,33 @@
 //! Pages: what an owner has many of, each in a place of its own, within bytes that all owners share.
 //!
 //! A file has thousands of blocks. A cache that finds them by key hashes, locks and probes for every
-//! hit; an owner that knows its blocks by number can keep a place for each instead, and a hit is one
-//! atomic load. What stays is chosen by S3-FIFO (Yang and others, SOSP 2023). Never loads anything
-//! itself, and never looks into a page.
+//! hit; an owner that knows its blocks by number can keep a place for each instead, and goes straight
+//! there. What stays is chosen by S3-FIFO (Yang and others, SOSP 2023). Never loads anything itself, and
+//! never looks into a page.
 //!
-//! Threads: any may do anything. A hit takes no lock; a page that comes in takes the pool's, for the
-//! time it takes to choose what goes. No page is dropped under it.
+//! Threads: any may do anything. A hit locks the page's own place for some nanoseconds; a page that
+//! comes in takes the pool's lock, for the time it takes to choose what goes. No page is dropped under
+//! it. Lock order: the pool, then a place.
 //!
 //! Invariants, all under the pool's lock:
-//! 1. A place of a living owner holds a page exactly while one queue has an entry for it, once.
-//! 2. `used_bytes` is what the pages of living owners weigh, and never above the capacity.
+//! 1. A place of an owner that lives holds a page exactly while one queue has an entry for it, once.
+//! 2. `used_bytes` is what the pages weigh, those of owners that are being dropped included, and never
+//!    above the capacity.
 
 mod queues;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
-use std::sync::atomic::{AtomicIsize, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 
-use arc_swap::ArcSwapOption;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::counters::{CacheStats, Counters, Event};
 use queues::Queues;
 
-/// What each page is charged besides its weight: its entry in a queue that has just doubled, and the
-/// header of its allocation.
-pub const PAGE_OVERHEAD_BYTES: u64 = 64;
+/// What each page is charged besides its weight: an entry in both queues, each of which may have just
+/// doubled, and the header of its allocation.
+pub const PAGE_OVERHEAD_BYTES: u64 = 96;
 
 /// A page that leaves no room for another of its size is not kept.
 const PAGES_MIN: u64 = 2;
@@ -138,7 +138,7 @@ impl<T> fmt::Debug for PagePool<T> {
 
 impl<T> Shared<T> {
     fn lock(&self) -> MutexGuard<'_, Queues<T>> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues.lock()
     }
 
     fn page_bytes_max(&self) -> u64 {
@@ -153,7 +153,7 @@ pub struct Pages<T> {
 
 /// What the queues know an owner by.
 struct Table<T> {
-    places: Box<[Place<T>]>,
+    places: Box<[Mutex<Place<T>>]>,
     /// What its pages weigh, and how many there are.
     held_bytes: AtomicU64,
     held: AtomicUsize,
@@ -161,11 +161,11 @@ struct Table<T> {
 }
 
 struct Place<T> {
-    page: ArcSwapOption<T>,
-    /// The eviction in which it last lost a page, or [`NEVER`]. Changed under the pool's lock.
-    evicted_at: AtomicU32,
+    page: Option<Arc<T>>,
+    /// The eviction in which it last lost a page, or [`NEVER`].
+    evicted_at: u32,
     /// Uses since it came in or was last spared, at most [`USES_MAX`].
-    uses: AtomicU8,
+    uses: u8,
 }
 
 impl<T> Pages<T> {
@@ -175,10 +175,12 @@ impl<T> Pages<T> {
         // They are numbered in 32 bits; what lies beyond is not kept.
         let most = u32::MAX as usize;
         let count = if pool.capacity_bytes() == 0 { 0 } else { count };
-        let places = (0..count.min(most)).map(|_| Place {
-            page: ArcSwapOption::empty(),
-            evicted_at: AtomicU32::new(0),
-            uses: AtomicU8::new(0),
+        let places = (0..count.min(most)).map(|_| {
+            Mutex::new(Place {
+                page: None,
+                evicted_at: NEVER,
+                uses: 0,
+            })
         });
         Self {
             table: Arc::new(Table {
@@ -196,13 +198,9 @@ impl<T> Pages<T> {
     pub fn get(&self, number: usize) -> Option<Arc<T>> {
         let place = self.table.places.get(number);
         let page = place.and_then(|place| {
-            let page = place.page.load_full()?;
-            // Only a hint, so that two readers may count as one. Looked at first: a write would take
-            // the cache line from other readers each time.
-            let uses = place.uses.load(Ordering::Relaxed);
-            if uses < USES_MAX {
-                place.uses.store(uses + 1, Ordering::Relaxed);
-            }
+            let mut place = place.lock();
+            let page = place.page.clone()?;
+            place.uses = (place.uses + 1).min(USES_MAX);
             Some(page)
         });
         self.table.pool.counters.count(match page {
@@ -232,18 +230,21 @@ impl<T> Pages<T> {
             drop(queues);
             return pool.counters.count(Event::Rejected);
         }
-        if place.page.load().is_some() {
+        if place.lock().page.is_some() {
             return;
         }
         let evicted = queues.make_room(pool, weight);
-        queues.push(&self.table, number, entry_weight);
-        pool.used_bytes.fetch_add(weight, Ordering::Relaxed);
-        self.table.held_bytes.fetch_add(weight, Ordering::Relaxed);
-        self.table.held.fetch_add(1, Ordering::Relaxed);
-        place.uses.store(0, Ordering::Relaxed);
-        place.page.store(Some(Arc::clone(page)));
+        if evicted.is_enough {
+            let mut place = place.lock();
+            queues.push(&self.table, number, entry_weight, place.evicted_at);
+            pool.used_bytes.fetch_add(weight, Ordering::Relaxed);
+            self.table.held_bytes.fetch_add(weight, Ordering::Relaxed);
+            self.table.held.fetch_add(1, Ordering::Relaxed);
+            place.uses = 0;
+            place.page = Some(Arc::clone(page));
+            pool.counters.count(Event::Inserted);
+        }
         drop(queues);
-        pool.counters.count(Event::Inserted);
         drop(evicted);
     }
 
@@ -264,14 +265,16 @@ impl<T> fmt::Debug for Pages<T> {
 }
 
 impl<T> Table<T> {
-    fn place(&self, number: u32) -> Option<&Place<T>> {
+    fn place(&self, number: u32) -> Option<&Mutex<Place<T>>> {
         self.places.get(number as usize)
     }
 }
 
-/// The pages go with it. Takes no lock: it may be the pool that drops an owner last.
+/// The pages go with it, and then what they weighed. Takes no lock: it may be the pool that drops an
+/// owner last.
 impl<T> Drop for Table<T> {
     fn drop(&mut self) {
+        drop(std::mem::take(&mut self.places));
         let held = *self.held.get_mut();
         self.pool
             .used_bytes
@@ -281,3 +284,6 @@ impl<T> Drop for Table<T> {
         self.pool.counters.add(Event::Removed, held as u64);
     }
 }
+
+#[cfg(test)]
+mod tests;

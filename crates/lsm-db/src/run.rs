@@ -176,13 +176,22 @@ impl Run {
     #[cold]
     fn load_index(&self) -> Result<Arc<Index>> {
         let index = self.read_index()?;
-        let blocks = self.context.blocks.pages(index.block_count());
-        let bytes = index.memory_bytes() + blocks.memory_bytes();
+        if self.index.with(|_| ()).is_some() {
+            // Another reader was faster, and may have left blocks there.
+            return Ok(index);
+        }
+        let index_bytes = index.memory_bytes() as u64;
+        let mut blocks = self.context.blocks.pages(index.block_count());
+        if index_bytes + blocks.memory_bytes() as u64 > self.context.parts.limit() {
+            // Better the index alone than neither.
+            blocks = self.context.blocks.pages(0);
+        }
+        let bytes = index_bytes + blocks.memory_bytes() as u64;
         let loaded = LoadedIndex {
             index: Arc::clone(&index),
             blocks,
         };
-        self.index.fill(loaded, bytes as u64);
+        self.index.fill(loaded, bytes);
         self.context.parts_changed();
         Ok(index)
     }
@@ -207,8 +216,12 @@ impl Run {
 
     pub(crate) fn keep_block(&self, at: usize, block: &Arc<Block>) {
         let bytes = block.memory_bytes() as u64;
-        self.index
-            .with(|loaded| loaded.blocks.insert(at, block, bytes));
+        let keep = |loaded: &LoadedIndex| loaded.blocks.insert(at, block, bytes);
+        // A cursor may have the index for longer than it is kept for others. One that can't be loaded
+        // again is the next reader's error.
+        if self.index.with(keep).is_none() && self.load_index().is_ok() {
+            self.index.with(keep);
+        }
     }
 
     fn read_and_keep_block(&self, index: &Index, at: usize) -> Result<Arc<Block>> {

@@ -94,11 +94,11 @@ impl Array {
         self.entries.get(at).map_or(&[], |entry| self.key_of(entry))
     }
 
-    /// The head of the key at `at`, without a look at the key.
+    /// The head of the key at `at`, which is below the length, without a look at the key.
     #[inline]
     pub(crate) fn head(&self, at: usize) -> u64 {
         let rest = self.heads.get(at).copied().unwrap_or_default();
-        let bits = u32::try_from(self.prefix.len() * 8).unwrap_or(u32::MAX);
+        let bits = u32::try_from(self.prefix.len().saturating_mul(8)).unwrap_or(u32::MAX);
         self.prefix_head | rest.checked_shr(bits).unwrap_or_default()
     }
 
@@ -329,6 +329,7 @@ impl ArrayBuilder {
         let shared = first.iter().zip(last).take_while(|(a, b)| a == b);
         array.prefix = first.get(..shared.count()).unwrap_or_default().into();
         array.prefix_head = key_head(&array.prefix);
+        array.memory_bytes += array.prefix.len() as u64;
         let heads = array.entries.iter();
         array.heads = heads.map(|entry| key_head(array.rest_of(entry))).collect();
         array

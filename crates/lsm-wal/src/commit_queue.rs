@@ -371,7 +371,7 @@ impl<R, S: SyncShim> fmt::Debug for Ticket<R, S> {
     }
 }
 
-/// The right to commit the next group. Only one exists per queue.
+/// The right to commit the next group. Only one exists per queue that is not completed.
 ///
 /// Dropping it without [`complete`](Self::complete) answers its members with [`Abandoned`]; either
 /// way leadership passes on first.

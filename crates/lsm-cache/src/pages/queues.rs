@@ -2,22 +2,26 @@
 //!
 //! Used by the pool, under its lock. A page comes into the small queue, a tenth of the capacity. If
 //! it is used again before it has passed through, it goes on to the main queue, where each use, up
-//! to three, spares it for one round more; otherwise it leaves, and its place remembers when. If it
-//! comes back before as many others have left as the main queue is long, it goes to the main queue
-//! at once: the paper's ghost queue, without a queue.
+//! to three, spares it for one round more; otherwise it leaves. The place of a page that leaves, from
+//! either queue, remembers when. If it comes back before as many others have left as the main queue has
+//! room for, it goes there at once: the paper's ghost queue, without a queue.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
-use super::{NEVER, Shared, Table, USES_MAX};
+use super::{NEVER, Shared, Table};
 use crate::counters::Event;
 
 /// The small queue's share of the capacity.
 const SMALL_SHARE: u64 = 10;
 
-/// Entries of owners that are gone are swept out when they are half of all, and at least so many.
+/// With so many entries, those of owners that are gone are swept out when they are a quarter of all.
 const SWEEP_MIN: usize = 64;
+
+/// So many pages are spared to make room for one: readers wait meanwhile who have missed another. Then
+/// pages go that were used.
+const SPARED_MAX: usize = 256;
 
 pub(super) struct Queues<T> {
     small: VecDeque<Entry<T>>,
@@ -49,25 +53,30 @@ impl<T> Default for Queues<T> {
 
 /// What the caller drops once it has let go of the lock.
 pub(super) struct Evicted<T> {
+    /// Whether there is room now. Not while an owner that is being dropped still has it.
+    pub(super) is_enough: bool,
     pages: Vec<Arc<T>>,
     /// Owners that went while the pool looked at them.
     tables: Vec<Table<T>>,
 }
 
 impl<T> Queues<T> {
-    /// Enters a place of `table` that is about to be filled.
-    pub(super) fn push(&mut self, table: &Arc<Table<T>>, number: u32, weight: u32) {
-        let Some(place) = table.place(number) else {
-            return;
-        };
+    /// Enters a place of `table` that is about to be filled, and last lost a page at `evicted_at`.
+    pub(super) fn push(
+        &mut self,
+        table: &Arc<Table<T>>,
+        number: u32,
+        weight: u32,
+        evicted_at: u32,
+    ) {
         let entry = Entry {
             table: Arc::downgrade(table),
             number,
             weight,
         };
-        let evicted_at = place.evicted_at.load(Ordering::Relaxed);
-        let others_since = self.evictions.wrapping_sub(evicted_at) as usize;
-        if evicted_at != NEVER && others_since <= self.main.len() {
+        let others_since = u64::from(self.evictions.wrapping_sub(evicted_at));
+        let main_room = self.len() as u64 * (SMALL_SHARE - 1) / SMALL_SHARE;
+        if evicted_at != NEVER && others_since <= main_room {
             self.main.push_back(entry);
         } else {
             self.small_bytes += u64::from(weight);
@@ -75,28 +84,33 @@ impl<T> Queues<T> {
         }
     }
 
-    /// Evicts until `weight` more bytes fit.
+    fn len(&self) -> usize {
+        self.small.len() + self.main.len()
+    }
+
+    /// Evicts until `weight` more bytes fit, as far as there is anything to evict.
     #[must_use = "pages are dropped outside the lock"]
     pub(super) fn make_room(&mut self, shared: &Shared<T>, weight: u64) -> Evicted<T> {
         self.sweep(shared);
         let mut evicted = Evicted {
+            is_enough: true,
             pages: Vec::new(),
             tables: Vec::new(),
         };
         let capacity = shared.capacity_bytes.load(Ordering::Relaxed);
-        // Those who read meanwhile could go on giving out uses for ever.
-        let mut spared_max = (self.small.len() + self.main.len()) * usize::from(USES_MAX + 1);
+        let mut spared = 0;
         while shared.used_bytes.load(Ordering::Relaxed) > capacity.saturating_sub(weight) {
             let from_small = self.small_bytes > capacity / SMALL_SHARE || self.main.is_empty();
             let Some(entry) = self.pop(from_small) else {
+                evicted.is_enough = false;
                 break;
             };
             let Some(table) = entry.table.upgrade() else {
                 shared.dead.fetch_sub(1, Ordering::Relaxed);
                 continue;
             };
-            if spared_max > 0 && take_use(&table, entry.number, from_small) {
-                spared_max -= 1;
+            if spared < SPARED_MAX && take_use(&table, entry.number, from_small) {
+                spared += 1;
                 self.main.push_back(entry);
             } else {
                 evicted.pages.extend(self.evict(shared, &table, &entry));
@@ -116,31 +130,31 @@ impl<T> Queues<T> {
     }
 
     fn evict(&mut self, shared: &Shared<T>, table: &Table<T>, entry: &Entry<T>) -> Option<Arc<T>> {
-        let place = table.place(entry.number)?;
-        place.evicted_at.store(self.evictions, Ordering::Relaxed);
+        let mut place = table.place(entry.number)?.lock();
+        place.evicted_at = self.evictions;
         self.evictions = self.evictions.checked_add(1).unwrap_or(NEVER + 1);
         let weight = u64::from(entry.weight);
         shared.used_bytes.fetch_sub(weight, Ordering::Relaxed);
         table.held_bytes.fetch_sub(weight, Ordering::Relaxed);
         table.held.fetch_sub(1, Ordering::Relaxed);
         shared.counters.count(Event::Evicted);
-        place.page.swap(None)
+        place.page.take()
     }
 
     /// Entries of owners that are gone must not pile up where nothing is evicted.
     fn sweep(&mut self, shared: &Shared<T>) {
-        let count = self.small.len() + self.main.len();
+        let count = self.len();
         let dead = shared.dead.load(Ordering::Relaxed);
-        if count < SWEEP_MIN || usize::try_from(dead).is_ok_and(|dead| dead < count / 2) {
+        if count < SWEEP_MIN || dead < isize::try_from(count / 4).unwrap_or(isize::MAX) {
             return;
         }
-        let is_alive = |entry: &Entry<T>| entry.table.strong_count() > 0;
-        self.small.retain(is_alive);
-        self.main.retain(is_alive);
+        for queue in [&mut self.small, &mut self.main] {
+            queue.retain(|entry| entry.table.strong_count() > 0);
+            queue.shrink_to(queue.len() * 2);
+        }
         let weights = self.small.iter().map(|entry| u64::from(entry.weight));
         self.small_bytes = weights.sum();
-        let left = self.small.len() + self.main.len();
-        let swept = isize::try_from(count - left).unwrap_or(isize::MAX);
+        let swept = isize::try_from(count - self.len()).unwrap_or(isize::MAX);
         shared.dead.fetch_sub(swept, Ordering::Relaxed);
     }
 }
@@ -158,17 +172,19 @@ impl<T> Queues<T> {
 }
 
 /// Whether a page was used and is to be spared for it: in the small queue once and for all uses, in
-/// the main queue once for each.
+/// the main queue once for each. One that is being used at this moment was.
 fn take_use<T>(table: &Table<T>, number: u32, from_small: bool) -> bool {
     let Some(place) = table.place(number) else {
         return false;
     };
-    let uses = place.uses.load(Ordering::Relaxed);
-    let left = if from_small {
+    let Some(mut place) = place.try_lock() else {
+        return true;
+    };
+    let was_used = place.uses > 0;
+    place.uses = if from_small {
         0
     } else {
-        uses.saturating_sub(1)
+        place.uses.saturating_sub(1)
     };
-    place.uses.store(left, Ordering::Relaxed);
-    uses > 0
+    was_used
 }

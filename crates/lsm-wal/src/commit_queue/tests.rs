@@ -94,6 +94,24 @@ fn a_panicking_leader_abandons_its_group_only_and_the_queue_goes_on() {
 }
 
 #[test]
+fn leadership_is_passed_on_before_anybody_is_answered() {
+    let queue: CommitQueue<u64, u64> = CommitQueue::new();
+    let first = queue.enqueue(1);
+    let mut lead = queue.try_lead().unwrap();
+    lead.gather(|_| true);
+    let second = queue.enqueue(2);
+    assert!(queue.try_lead().is_none());
+    // The next group is committed while this one is being answered.
+    lead.complete(std::iter::once_with(|| {
+        answer_all(queue.try_lead().unwrap());
+        assert!(first.try_take().is_none());
+        10
+    }));
+    assert_eq!(second.wait(), Ok(102));
+    assert_eq!(first.wait(), Ok(10));
+}
+
+#[test]
 fn a_panic_among_the_answers_abandons_the_rest() {
     let queue = Queue::new();
     let tickets = [queue.enqueue(1), queue.enqueue(2)];
