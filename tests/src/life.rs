@@ -67,6 +67,11 @@ pub enum Deed {
     CompareAndSet(Vec<u8>, bool, Option<usize>),
     /// A `put_if_absent` of a value of so many bytes.
     PutIfAbsent(Vec<u8>, usize),
+    /// A batch that puts so many keys behind all that were appended before, as in a queue.
+    Append(usize),
+    /// As often the first entry is read and deleted (true), or the last: long stretches of
+    /// tombstones come from this.
+    Take(usize, bool),
     /// `sync()`.
     Sync,
     /// `flush()`.
@@ -160,7 +165,7 @@ impl Arbitrary for Life {
 
 impl Arbitrary for Deed {
     fn arbitrary(g: &mut Gen) -> Self {
-        match u8::arbitrary(g) % 112 {
+        match u8::arbitrary(g) % 120 {
             0..24 => Self::Put(key(g), value_len(g)),
             24..34 => Self::Delete(key(g)),
             34..42 => Self::Batch(batch(g), durability(g)),
@@ -188,7 +193,9 @@ impl Arbitrary for Deed {
             100..103 => Self::Wander(Vec::arbitrary(g)),
             103..105 => Self::Snapshot,
             105..109 => Self::WanderKept(usize::arbitrary(g), Vec::arbitrary(g)),
-            _ => Self::ReadSnapshot(usize::arbitrary(g), bool::arbitrary(g)),
+            109..112 => Self::ReadSnapshot(usize::arbitrary(g), bool::arbitrary(g)),
+            112..115 => Self::Append(usize::from(u8::arbitrary(g)) % 80),
+            _ => Self::Take(usize::from(u8::arbitrary(g)) % 60, !one_in(g, 3)),
         }
     }
 
@@ -207,6 +214,10 @@ impl Arbitrary for Deed {
                     .shrink()
                     .map(move |(requires, writes)| Self::Conditional(requires, writes, durability)),
             ),
+            Self::Append(count) => Box::new(count.shrink().map(Self::Append)),
+            Self::Take(times, from_front) => {
+                Box::new(times.shrink().map(move |t| Self::Take(t, from_front)))
+            }
             Self::Walk(lower, upper, ends) => Box::new(
                 ends.shrink()
                     .map(move |ends| Self::Walk(lower.clone(), upper.clone(), ends)),

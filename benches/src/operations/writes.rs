@@ -4,11 +4,11 @@
 //! So many are written that what the memtable puts off (flattening its front, merging arrays) is in the
 //! count. So is what the simulated disk does, which stands in for system calls.
 
-use lsm_db::Durability;
+use lsm_db::{Batch, Durability};
 
-use super::{Operation, STORE_LEN};
+use super::{Operation, STORE_LEN, TIMES};
 use crate::BenchResult;
-use crate::data::{Pair, pairs};
+use crate::data::{KEY_BYTES, Pair, pairs};
 use crate::meter::Meter;
 use crate::stores::{Bench, batch, config};
 
@@ -22,6 +22,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
         name: "put-durable",
         what: "put, synced, into a memtable of 20,000",
         run: put_durable,
+    },
+    Operation {
+        name: "put-beside-gap",
+        what: "put, buffered, while a deleted range elsewhere is known",
+        run: put_beside_gap,
+    },
+    Operation {
+        name: "take-first",
+        what: "first entry read and deleted, behind those taken before",
+        run: take_first,
     },
     Operation {
         name: "batch-100",
@@ -61,6 +71,33 @@ fn put_durable(meter: &mut Meter) -> BenchResult {
 fn count_puts(meter: &mut Meter, durability: Durability) -> BenchResult {
     let bench = Bench::open(config().durability(durability))?;
     bench.fill(&pairs(1, STORE_LEN))?;
+    count_new_puts(meter, &bench)
+}
+
+fn put_beside_gap(meter: &mut Meter) -> BenchResult {
+    let bench = Bench::in_memory(&pairs(1, STORE_LEN))?;
+    // Behind all others, and longer than theirs.
+    let gone = (0..=u8::MAX).map(|at| [[u8::MAX; KEY_BYTES].as_slice(), &[at]].concat());
+    let mut batch = Batch::new();
+    gone.for_each(|key| batch.delete(key));
+    bench.store.write(batch)?;
+    bench.store.last()?;
+    count_new_puts(meter, &bench)?;
+    match bench.store.stats().gaps_known {
+        1 => Ok(()),
+        known => Err(format!("{known} gaps are known").into()),
+    }
+}
+
+fn take_first(meter: &mut Meter) -> BenchResult {
+    let bench = Bench::in_memory(&pairs(1, STORE_LEN))?;
+    meter.count(TIMES, |_| match bench.store.first()? {
+        Some((key, _)) => Ok(bench.store.delete(key).map(|()| true)?),
+        None => Ok(false),
+    })
+}
+
+fn count_new_puts(meter: &mut Meter, bench: &Bench) -> BenchResult {
     let new = pairs(2, WRITTEN);
     let mut new = new.iter();
     meter.count(WRITTEN as u64, |_| match new.next() {

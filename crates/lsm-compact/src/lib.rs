@@ -27,7 +27,7 @@ pub use concat::{ConcatCursor, Parts};
 pub use cursor::{Cursor, SliceCursor};
 pub use elide::Elision;
 pub use job::{Job, JobKind, edit_for, move_edit};
-pub use live::LiveCursor;
+pub use live::{KnownGaps, LiveCursor};
 pub use merge::MergeCursor;
 pub use options::PickerOptions;
 pub use outflow::Outflow;

@@ -9,7 +9,9 @@
 //!    that costs least per byte ([`deeper`]).
 //! 2. A run above the last level of which half or more is tombstones, whatever its level's size:
 //!    readers step over each of them.
-//! 3. A run at the last level to be rewritten in place: half tombstones, or many times the target
+//! 3. A stretch of L0 that is mostly tombstones, before L0 has reached its trigger: where little lies
+//!    below that would be written again for them.
+//! 4. A run at the last level to be rewritten in place: half tombstones, or many times the target
 //!    size (adopted from another store).
 
 mod deeper;
@@ -17,6 +19,7 @@ pub(crate) mod l0;
 mod manual;
 
 use std::ops::Bound;
+use std::sync::Arc;
 
 use lsm_version::{RunId, RunMeta, Version};
 
@@ -80,9 +83,11 @@ pub fn pick(
         return None;
     }
     let picker = Picker::new(version, options, claims, set_aside);
+    let l0_runs = picker.unblocked_l0_runs();
     picker
-        .by_score()
+        .by_score(&l0_runs)
         .or_else(|| picker.by_tombstones())
+        .or_else(|| picker.l0_tombstone_job(&l0_runs))
         .or_else(|| picker.in_place())
 }
 
@@ -127,13 +132,12 @@ impl<'a> Picker<'a> {
         }
     }
 
-    fn by_score(&self) -> Option<Job> {
-        let l0_runs = l0::unblocked(
-            self.version,
-            &self.targets,
-            self.set_aside,
-            Some(self.claims),
-        );
+    fn unblocked_l0_runs(&self) -> Vec<&'a Arc<RunMeta>> {
+        let (set_aside, claims) = (self.set_aside, Some(self.claims));
+        l0::unblocked(self.version, &self.targets, set_aside, claims)
+    }
+
+    fn by_score(&self, l0_runs: &[&Arc<RunMeta>]) -> Option<Job> {
         let mut scored = vec![(l0_score(l0_runs.len(), self.options), 0)];
         scored.extend((1..self.targets.bottom_level).map(|level| {
             let bytes = self.version.level(level).bytes();
@@ -143,7 +147,7 @@ impl<'a> Picker<'a> {
         scored.retain(|&(score, level)| score > 1.0 || level == 0 && score >= 1.0);
         scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         scored.into_iter().find_map(|(_, level)| match level {
-            0 => self.l0_job(&l0_runs, |_| true),
+            0 => self.l0_job(l0_runs, |_| true),
             _ => self.level_job(level, |_| true),
         })
     }

@@ -9,7 +9,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use crate::cursor::Cursor;
-use crate::live::LiveCursor;
+use crate::live::{KnownGaps, LiveCursor};
 use crate::range::RangeCursor;
 
 /// Opens cursors over one unchanging view, as often as asked.
@@ -20,27 +20,36 @@ pub trait OpenCursor {
     /// What is opened: a merge of all sources, tombstones and all.
     type Cursor: Cursor;
 
+    /// A memory of gaps in that view; `()` for none.
+    type Gaps: KnownGaps;
+
     /// A new cursor, not positioned.
     ///
     /// # Errors
     ///
     /// Whatever the cursor itself may fail with; the iterator returns it and ends.
     fn open(&self) -> Result<Self::Cursor, <Self::Cursor as Cursor>::Error>;
+
+    /// The memory of gaps, for one more cursor.
+    fn gaps(&self) -> Self::Gaps;
 }
 
 impl<C: Cursor, F: Fn() -> Result<C, C::Error>> OpenCursor for F {
     type Cursor = C;
+    type Gaps = ();
 
     fn open(&self) -> Result<C, C::Error> {
         self()
     }
+
+    fn gaps(&self) {}
 }
 
 type ErrorOf<O> = <<O as OpenCursor>::Cursor as Cursor>::Error;
 
 type Entry<O> = Result<(Bytes, Bytes), ErrorOf<O>>;
 
-type End<C> = LiveCursor<RangeCursor<C>>;
+type End<O> = LiveCursor<RangeCursor<<O as OpenCursor>::Cursor>, <O as OpenCursor>::Gaps>;
 
 /// The live entries between two bounds, from both ends, as owned keys and values.
 ///
@@ -72,8 +81,8 @@ type End<C> = LiveCursor<RangeCursor<C>>;
 pub struct RangeIter<O: OpenCursor> {
     // The ends are dropped before what they were opened from.
     /// Stands at the entry yielded last from this side; `None` before the first.
-    front: Option<End<O::Cursor>>,
-    back: Option<End<O::Cursor>>,
+    front: Option<End<O>>,
+    back: Option<End<O>>,
     /// `None` once the iterator has ended.
     open: Option<O>,
     lower: Bound<Bytes>,
@@ -103,12 +112,12 @@ impl<O: OpenCursor> RangeIter<O> {
         }
     }
 
-    fn open_end(&self) -> Result<Option<End<O::Cursor>>, ErrorOf<O>> {
+    fn open_end(&self) -> Result<Option<End<O>>, ErrorOf<O>> {
         let Some(open) = &self.open else {
             return Ok(None);
         };
         let range = RangeCursor::new(open.open()?, self.lower.clone(), self.upper.clone());
-        Ok(Some(LiveCursor::new(range)))
+        Ok(Some(LiveCursor::with_gaps(range, open.gaps())))
     }
 
     fn step_front(&mut self) -> Result<(), ErrorOf<O>> {
@@ -139,7 +148,7 @@ impl<O: OpenCursor> RangeIter<O> {
     fn yield_from(
         &mut self,
         step: impl FnOnce(&mut Self) -> Result<(), ErrorOf<O>>,
-        end: impl FnOnce(&Self) -> Option<&End<O::Cursor>>,
+        end: impl FnOnce(&Self) -> Option<&End<O>>,
     ) -> Option<Entry<O>> {
         self.open.as_ref()?;
         let stepped = step(self);

@@ -159,6 +159,16 @@ impl Tree {
         });
     }
 
+    fn flush_deletes(&mut self, keys: &[u8]) {
+        let entries: BTreeMap<_, _> = keys.iter().map(|key| (vec![*key], None)).collect();
+        self.model.extend(entries.clone());
+        let run = self.add_run(entries.into_iter().collect());
+        self.install(&VersionEdit {
+            added: vec![(0, run)],
+            ..VersionEdit::default()
+        });
+    }
+
     /// Every key reads as the model says, and newer values stand above older ones.
     fn check_reads(&self) {
         for (key, expected) in &self.model {
@@ -454,18 +464,8 @@ fn a_queue_keeps_no_tombstones_below_its_first_level() {
     for head in 0..120_u8 {
         // Take two at the front, append two at the end.
         tree.flush(head.wrapping_mul(2), &[100, 101], false);
-        let (front, value) = (head.wrapping_mul(2), None);
-        let gone: Entries = [0, 1]
-            .map(|at| (vec![front.wrapping_add(at)], value.clone()))
-            .into();
-        let mut sorted = gone.clone();
-        sorted.sort();
-        tree.model.extend(sorted.clone());
-        let run = tree.add_run(sorted);
-        tree.install(&VersionEdit {
-            added: vec![(0, run)],
-            ..VersionEdit::default()
-        });
+        let front = head.wrapping_mul(2);
+        tree.flush_deletes(&[front, front.wrapping_add(1)]);
         tree.settle(None);
     }
     let deeper = tree.version.levels().iter().skip(1);
@@ -482,4 +482,19 @@ fn a_queue_keeps_no_tombstones_below_its_first_level() {
             .sum::<u64>()
             < 120
     );
+}
+
+#[test]
+fn what_was_deleted_leaves_nothing_behind_though_level_zero_is_below_its_trigger() {
+    let mut tree = Tree::new(options());
+    let keys: Vec<u8> = (0..240).collect();
+    for chunk in keys.chunks(40) {
+        tree.flush(0, chunk, false);
+        tree.settle(None);
+    }
+    for chunk in keys.chunks(60) {
+        tree.flush_deletes(chunk);
+        tree.settle(None);
+    }
+    assert_eq!(tree.version.run_count(), 0, "{:?}", tree.version);
 }

@@ -156,6 +156,14 @@ impl Batch {
         Entries::new(&self.encoded)
     }
 
+    /// The keys that are given a value, also if a later operation deletes them again.
+    pub(crate) fn put_keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.operations().filter_map(|operation| match operation {
+            Ok((key, Entry::Value(_))) => Some(key),
+            _ => None,
+        })
+    }
+
     pub(crate) fn has_requirements(&self) -> bool {
         !self.requirements.is_empty()
     }

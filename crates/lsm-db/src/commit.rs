@@ -10,6 +10,7 @@
 //! 3. No segment serves two memtables: sealing rotates the log.
 //! 4. A member that is turned away by what it requires is not logged and takes no seqno. Its answer
 //!    waits for the group all the same: if that fails, what it saw may never have been.
+//! 5. What a group puts is taken out of the known gaps before its seqnos are published.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -281,6 +282,8 @@ impl Engine {
         self.counters
             .user_bytes
             .fetch_add(user_bytes, Ordering::Relaxed);
+        let puts = || batches.iter().flat_map(|batch| batch.put_keys());
+        self.gaps.before_publication(last_seqno, puts);
         self.publication.publish(last_seqno);
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lsm_compact::Cursor as _;
 
 use crate::Result;
+use crate::gaps::{Gaps, ReaderGaps};
 use crate::held::HeldView;
 use crate::view::LiveEntries;
 
@@ -52,14 +53,14 @@ use crate::view::LiveEntries;
 /// ```
 pub struct Cursor {
     // Dropped before the view that it reads.
-    entries: LiveEntries,
+    entries: LiveEntries<ReaderGaps<Arc<Gaps>>>,
     _held: Arc<HeldView>,
 }
 
 impl Cursor {
     pub(crate) fn new(held: Arc<HeldView>) -> Self {
         Self {
-            entries: held.view().entries(held.seqno()),
+            entries: held.view().entries(held.seqno(), held.gaps()),
             _held: held,
         }
     }

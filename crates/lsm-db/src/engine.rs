@@ -19,6 +19,7 @@ use crate::attempts::{Attempts, Then};
 use crate::commit::{Committer, Request};
 use crate::compaction::SetAside;
 use crate::flush::FlushProgress;
+use crate::gaps::{Gaps, ReaderGaps};
 use crate::health::Health;
 use crate::held::{HeldView, HeldViews};
 use crate::ids::Ids;
@@ -56,6 +57,8 @@ pub(crate) struct Engine {
     pub(crate) manuals: Manuals,
     /// What readers start from. Its view is changed by [`Engine::change_view`].
     pub(crate) publication: Publication<ReadView>,
+    /// Ranges in which nothing has a value, for readers to pass.
+    pub(crate) gaps: Arc<Gaps>,
     /// The views that readers hold beyond a call.
     pub(crate) held_views: Arc<HeldViews>,
     /// Log segments below this one hold nothing that is not in a run.
@@ -116,6 +119,7 @@ impl Engine {
             set_aside: SetAside::default(),
             manuals: Manuals::default(),
             publication: Publication::new(parts.view, parts.visible),
+            gaps: Arc::new(Gaps::new()),
             log_retired_below: AtomicU64::new(0),
             progress: Signal::new(),
             debt: Mutex::new(Debt::default()),
@@ -131,8 +135,14 @@ impl Engine {
 
     /// The view and the seqno of this moment, to be kept.
     pub(crate) fn hold_view(&self) -> Arc<HeldView> {
-        let (view, seqno) = self.publication.read_owned();
-        self.held_views.hold(view, seqno)
+        let (view, moment) = self.publication.read_owned();
+        self.held_views.hold(view, moment, &self.gaps)
+    }
+
+    /// The view and the seqno of this moment, and what is known of gaps in it.
+    pub(crate) fn read_with_gaps(&self) -> (Loaded<ReadView>, u64, ReaderGaps<&Gaps>) {
+        let (view, moment) = self.publication.read_moment();
+        (view, moment.seqno, ReaderGaps::new(&self.gaps, moment))
     }
 
     /// The tree of the manifest's current version. Call with the manifest's lock, which is what

@@ -14,16 +14,19 @@ use std::time::Duration;
 use lsm_scheduler::Scheduler;
 use slab::Slab;
 
+use crate::gaps::{Gaps, ReaderGaps};
+use crate::publication::Moment;
 use crate::sync::locked;
 use crate::view::ReadView;
 
-/// A view, the seqno to read it at, and the note that it is held.
+/// A view, the moment to read it at, and the note that it is held.
 pub(crate) struct HeldView {
     registry: Arc<HeldViews>,
     /// Where it is noted.
     key: usize,
     view: Arc<ReadView>,
-    seqno: u64,
+    moment: Moment,
+    gaps: Arc<Gaps>,
 }
 
 impl HeldView {
@@ -32,7 +35,12 @@ impl HeldView {
     }
 
     pub(crate) fn seqno(&self) -> u64 {
-        self.seqno
+        self.moment.seqno
+    }
+
+    /// What is known of gaps in it, for one more cursor.
+    pub(crate) fn gaps(&self) -> ReaderGaps<Arc<Gaps>> {
+        ReaderGaps::new(Arc::clone(&self.gaps), self.moment)
     }
 }
 
@@ -47,7 +55,7 @@ impl Drop for HeldView {
 impl fmt::Debug for HeldView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HeldView")
-            .field("seqno", &self.seqno)
+            .field("moment", &self.moment)
             .finish_non_exhaustive()
     }
 }
@@ -83,8 +91,13 @@ impl HeldViews {
         })
     }
 
-    /// Registers a view to be read at `seqno`, until the last clone of the answer is dropped.
-    pub(crate) fn hold(self: &Arc<Self>, view: Arc<ReadView>, seqno: u64) -> Arc<HeldView> {
+    /// Registers a view to be read at a moment, until the last clone of the answer is dropped.
+    pub(crate) fn hold(
+        self: &Arc<Self>,
+        view: Arc<ReadView>,
+        moment: Moment,
+        gaps: &Arc<Gaps>,
+    ) -> Arc<HeldView> {
         let registered = Registered {
             since: self.clock.now(),
             view: Arc::clone(&view),
@@ -94,7 +107,8 @@ impl HeldViews {
             registry: Arc::clone(self),
             key,
             view,
-            seqno,
+            moment,
+            gaps: Arc::clone(gaps),
         })
     }
 

@@ -15,6 +15,7 @@ mod error;
 mod filter;
 mod flush;
 pub mod format;
+mod gaps;
 mod health;
 mod held;
 mod ids;

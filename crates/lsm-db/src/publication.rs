@@ -15,9 +15,11 @@
 //!    at is still a complete prefix.
 //! 3. What enters a view without seqnos (a run) holds published batches only, and a read takes its
 //!    view before its seqno: nothing in it is newer than the seqno.
+//! 4. By 1 and 2, a view that was taken after a seqno was seen published has all up to that seqno,
+//!    in memtables or runs: what such a read shows is at least as new.
 
 #[cfg(test)]
-mod models;
+pub(crate) mod models;
 
 use std::fmt;
 use std::ops::Deref;
@@ -33,6 +35,15 @@ pub(crate) struct Publication<V, S: Shim = Production> {
     view: S::Cell<V>,
     visible: S::Seqno,
     change: S::Lock,
+}
+
+/// What a read shows: the state at some seqno between these two, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// All up to this seqno is there.
+    pub(crate) complete_through: u64,
+    /// The seqno to read at: nothing later is there.
+    pub(crate) seqno: u64,
 }
 
 /// What a publication is built on, as a parameter, so that a model checker's primitives can stand
@@ -83,10 +94,22 @@ impl<V, S: Shim> Publication<V, S> {
         (view, self.visible.load(Ordering::Acquire))
     }
 
-    /// As [`read`](Self::read), to be kept.
-    pub(crate) fn read_owned(&self) -> (Arc<V>, u64) {
+    /// As [`read`](Self::read), and how new what is read surely is.
+    #[inline]
+    pub(crate) fn read_moment(&self) -> (Loaded<V, S>, Moment) {
+        let complete_through = self.visible.load(Ordering::Acquire);
         let (view, seqno) = self.read();
-        (S::Cell::into_owned(view), seqno)
+        let moment = Moment {
+            complete_through,
+            seqno,
+        };
+        (view, moment)
+    }
+
+    /// As [`read_moment`](Self::read_moment), to be kept.
+    pub(crate) fn read_owned(&self) -> (Arc<V>, Moment) {
+        let (view, moment) = self.read_moment();
+        (S::Cell::into_owned(view), moment)
     }
 
     /// The view of this moment, for those who don't read entries.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lsm_compact::{MergeCursor, OpenCursor, RangeIter};
 
+use crate::gaps::{Gaps, ReaderGaps};
 use crate::held::HeldView;
 use crate::source::Source;
 use crate::{Error, Result};
@@ -49,11 +50,16 @@ struct Opener {
 
 impl OpenCursor for Opener {
     type Cursor = MergeCursor<Source>;
+    type Gaps = ReaderGaps<Arc<Gaps>>;
 
     fn open(&self) -> Result<Self::Cursor, Error> {
         let lower = self.lower.as_ref().map(Bytes::as_ref);
         let upper = self.upper.as_ref().map(Bytes::as_ref);
         Ok(self.held.view().merge(self.held.seqno(), lower, upper))
+    }
+
+    fn gaps(&self) -> ReaderGaps<Arc<Gaps>> {
+        self.held.gaps()
     }
 }
 

@@ -92,7 +92,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Lsm::get`](crate::Lsm::get).
     pub fn first(&self) -> Result<Option<(Bytes, Bytes)>> {
-        self.held.view().first(self.held.seqno())
+        self.held.view().first(self.held.seqno(), self.held.gaps())
     }
 
     /// The entry that had the largest key, or `None` if there was none.
@@ -100,7 +100,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Lsm::get`](crate::Lsm::get).
     pub fn last(&self) -> Result<Option<(Bytes, Bytes)>> {
-        self.held.view().last(self.held.seqno())
+        self.held.view().last(self.held.seqno(), self.held.gaps())
     }
 
     /// Whether there was no entry.
@@ -108,7 +108,9 @@ impl Snapshot {
     /// # Errors
     /// As [`Lsm::get`](crate::Lsm::get).
     pub fn is_empty(&self) -> Result<bool> {
-        self.held.view().is_empty(self.held.seqno())
+        self.held
+            .view()
+            .is_empty(self.held.seqno(), self.held.gaps())
     }
 
     /// The entries of a range, all at once: see [`Lsm::scan`](crate::Lsm::scan).

@@ -90,6 +90,14 @@ pub struct Stats {
     pub blocks_cached: u64,
     /// Runs that a read of one key skipped because their filter said that they lack it.
     pub filter_skips: u64,
+    /// Tombstones that iterators, cursors and the like have stepped over so far, by those that have
+    /// been dropped: work for nothing.
+    pub tombstones_skipped: u64,
+    /// Ranges in which everything is deleted that are remembered now, for readers to pass: 64 at
+    /// most.
+    pub gaps_known: usize,
+    /// Bytes of memory that they take: less than 144 KiB.
+    pub gap_bytes: u64,
     /// Bytes that compaction has still to move before the tree has its shape.
     pub compaction_debt_bytes: u64,
     /// Writes that were slowed down.
@@ -191,6 +199,9 @@ impl Engine {
             blocks_read: load(&reads.blocks_read),
             blocks_cached: self.run_context.blocks.hits(),
             filter_skips: load(&reads.filter_skips),
+            tombstones_skipped: self.gaps.stepped_over(),
+            gaps_known: self.gaps.len(),
+            gap_bytes: self.gaps.memory_bytes(),
             compaction_debt_bytes: self.debt().bytes,
             stalls: load(&counters.stalls),
             stalled: Duration::from_nanos(load(&counters.stalled_nanos)),
@@ -251,6 +262,15 @@ impl fmt::Display for Stats {
             self.stalled,
             mib(self.compaction_debt_bytes),
         )?;
+        if self.tombstones_skipped > 0 {
+            write!(
+                f,
+                "\nskipped {} tombstones by readers; {} gaps known, in {:.1} KiB",
+                self.tombstones_skipped,
+                self.gaps_known,
+                self.gap_bytes as f64 / 1024.0,
+            )?;
+        }
         if let Some(age) = self.oldest_read_view {
             write!(
                 f,

@@ -45,6 +45,8 @@ struct Living<'a, W> {
     /// Iterators kept, with what each must still yield.
     held: VecDeque<(Range, Entries)>,
     snapshots: Vec<Kept>,
+    /// Keys appended so far.
+    appended: usize,
 }
 
 /// A snapshot, a cursor on it, and what both must show.
@@ -66,6 +68,7 @@ impl<'a, W: World> Living<'a, W> {
             since: Vec::new(),
             held: VecDeque::new(),
             snapshots: Vec::new(),
+            appended: 0,
         })
     }
 
@@ -114,6 +117,17 @@ impl<'a, W: World> Living<'a, W> {
                 let is_absent = !self.model.contains_key(key);
                 let did = self.db()?.put_if_absent(key, value(*len))?;
                 self.tried(did, is_absent, (key.clone(), Some(value(*len))))?;
+            }
+            Deed::Append(count) => {
+                let numbers = self.appended..self.appended + count;
+                self.appended = numbers.end;
+                let writes = numbers.map(|number| (appended_key(number), Some(value(20))));
+                self.write(&[], writes.collect(), None)?;
+            }
+            Deed::Take(times, from_front) => {
+                for _ in 0..*times {
+                    self.take(*from_front)?;
+                }
             }
             Deed::Sync => {
                 self.db()?.sync()?;
@@ -273,6 +287,23 @@ impl<'a, W: World> Living<'a, W> {
         Ok(())
     }
 
+    /// Takes the entry at one end, if there is one.
+    fn take(&mut self, from_front: bool) -> Outcome {
+        let (found, expected) = match from_front {
+            true => (self.db()?.first()?, self.model.first_key_value()),
+            false => (self.db()?.last()?, self.model.last_key_value()),
+        };
+        let found = found.map(|(key, value)| (key.to_vec(), value.to_vec()));
+        if found.as_ref().map(|(key, value)| (key, value)) != expected {
+            return Err(format!("found {found:?}, expected {expected:?}").into());
+        }
+        if let Some((key, _)) = found {
+            self.db()?.delete(&key)?;
+            self.committed(vec![(key, None)], self.setup.durability);
+        }
+        Ok(())
+    }
+
     fn prefix(&self, prefix: &[u8], from_front: bool) -> Outcome {
         let mut expected: Entries = self
             .model
@@ -395,6 +426,11 @@ impl<'a, W: World> Living<'a, W> {
         check(self.db()?, &self.model)?;
         self.reopen(true)
     }
+}
+
+/// Between the other keys of lives.
+fn appended_key(number: usize) -> Vec<u8> {
+    format!("Appended {number:05}").into_bytes()
 }
 
 /// Where two states differ, for a message.

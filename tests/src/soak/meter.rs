@@ -268,6 +268,7 @@ pub struct Figures {
     pub index_bytes: u64,
     pub filter_bytes: u64,
     pub cache_bytes: u64,
+    pub gap_bytes: u64,
     pub pinned_memtable_bytes: u64,
     pub pinned_run_bytes: u64,
     pub open_files: u64,
@@ -300,6 +301,7 @@ impl Figures {
             index_bytes: stats.index_bytes,
             filter_bytes: stats.filter_bytes,
             cache_bytes: stats.cache_bytes,
+            gap_bytes: stats.gap_bytes,
             pinned_memtable_bytes: stats.pinned_memtable_bytes,
             pinned_run_bytes: stats.pinned_run_bytes,
             open_files: stats.open_files,
@@ -336,6 +338,7 @@ impl Figures {
             + self.index_bytes
             + self.filter_bytes
             + self.cache_bytes
+            + self.gap_bytes
             + self.pinned_memtable_bytes
     }
 

@@ -29,6 +29,8 @@ mod first_open;
 #[cfg(test)]
 mod full_disk;
 #[cfg(test)]
+mod gaps;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod ids;

@@ -13,6 +13,10 @@ use crate::claims::Claims;
 use crate::job::{Job, JobKind};
 use crate::targets::Targets;
 
+/// Entries below that a merge may have to write again at most for each tombstone, if nothing but
+/// tombstones calls for it.
+const REWRITTEN_PER_TOMBSTONE: u64 = 2;
+
 /// The L0 runs, newest first, that may be compacted: not set aside, nor touched by a running job,
 /// nor held back by such a run at the level they would go to, nor newer than an overlapping one
 /// that may not.
@@ -72,6 +76,46 @@ impl Picker<'_> {
                 .iter()
                 .find_map(|stretch| self.l0_merge(runs, stretch))
         })
+    }
+
+    /// A merge of a stretch that is mostly tombstones, if they are worth it without any other reason.
+    ///
+    /// They are where all that lies below in their keys is in proportion to them, so that what is
+    /// written again for them is too, however deep they have to go: a few deletes all over a large
+    /// level wait for the trigger.
+    pub(super) fn l0_tombstone_job(&self, runs: &[&Arc<RunMeta>]) -> Option<Job> {
+        stretches(runs).iter().find_map(|stretch| {
+            let merge = self.l0_merge(runs, stretch)?;
+            if !self.is_worth_its_tombstones(&merge) {
+                return None;
+            }
+            let alone = stretch.first().filter(|_| stretch.len() == 1);
+            let moved = alone.and_then(|&at| self.l0_move(std::iter::once(runs[at])));
+            moved.or(Some(merge))
+        })
+    }
+
+    fn is_worth_its_tombstones(&self, job: &Job) -> bool {
+        let l0_inputs = || job.inputs.iter().filter(|(level, _)| *level == 0);
+        let count = |of: fn(&RunMeta) -> u64| {
+            let counts = l0_inputs().map(|(_, run)| of(run));
+            counts.fold(0, u64::saturating_add)
+        };
+        let tombstones = count(|run| run.tombstone_count);
+        let entries = count(|run| run.entry_count);
+        tombstones > 0
+            && tombstones >= entries.div_ceil(2)
+            && self.entries_below(job) <= tombstones.saturating_mul(REWRITTEN_PER_TOMBSTONE)
+    }
+
+    /// The entries of all runs that span a part of the job's keys, from its output level down.
+    fn entries_below(&self, job: &Job) -> u64 {
+        let levels = self.version.levels().iter();
+        let runs = levels.skip(job.output_level.into()).flat_map(|level| {
+            let reached = level.overlapping(&job.smallest_key, &job.largest_key);
+            &level.runs()[reached]
+        });
+        runs.map(|run| run.entry_count).fold(0, u64::saturating_add)
     }
 
     /// One move of as many as can go to the same level: each edit is a sync of the manifest.

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use lsm_version::{RunId, RunMeta};
 
-use super::{Picker, l0};
+use super::Picker;
 use crate::job::Job;
 
 impl Picker<'_> {
@@ -17,12 +17,7 @@ impl Picker<'_> {
         upper: Bound<&[u8]>,
     ) -> Option<Job> {
         let in_range = |run: &RunMeta| is_wanted(run.id) && run.overlaps(&(lower, upper));
-        let l0_runs = l0::unblocked(
-            self.version,
-            &self.targets,
-            self.set_aside,
-            Some(self.claims),
-        );
+        let l0_runs = self.unblocked_l0_runs();
         if let Some(job) = self.l0_job(&l0_runs, in_range) {
             return Some(job);
         }

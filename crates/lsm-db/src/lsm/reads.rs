@@ -94,8 +94,8 @@ impl Lsm {
     /// # Ok::<(), lsm_db::Error>(())
     /// ```
     pub fn first(&self) -> Result<Option<(Bytes, Bytes)>> {
-        let (view, seqno) = self.engine.publication.read();
-        view.first(seqno)
+        let (view, seqno, gaps) = self.engine.read_with_gaps();
+        view.first(seqno, gaps)
     }
 
     /// The entry with the largest key: see [`first`](Self::first).
@@ -103,8 +103,8 @@ impl Lsm {
     /// # Errors
     /// As [`first`](Self::first).
     pub fn last(&self) -> Result<Option<(Bytes, Bytes)>> {
-        let (view, seqno) = self.engine.publication.read();
-        view.last(seqno)
+        let (view, seqno, gaps) = self.engine.read_with_gaps();
+        view.last(seqno, gaps)
     }
 
     /// Whether the store holds no entry. It looks for the first, past all that is deleted before
@@ -113,8 +113,8 @@ impl Lsm {
     /// # Errors
     /// As [`first`](Self::first).
     pub fn is_empty(&self) -> Result<bool> {
-        let (view, seqno) = self.engine.publication.read();
-        view.is_empty(seqno)
+        let (view, seqno, gaps) = self.engine.read_with_gaps();
+        view.is_empty(seqno, gaps)
     }
 
     /// The store as it is now, to be read later: see [`Snapshot`].

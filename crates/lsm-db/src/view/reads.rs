@@ -6,7 +6,7 @@
 use std::ops::Bound;
 
 use bytes::Bytes;
-use lsm_compact::{Cursor, LiveCursor, MergeCursor};
+use lsm_compact::{Cursor, KnownGaps, LiveCursor, MergeCursor};
 
 use super::ReadView;
 use crate::source::Source;
@@ -18,7 +18,7 @@ use crate::{Error, Result};
 const SHARED_BYTES_MIN: usize = 16 << 10;
 
 /// The entries of a view as a reader sees them, sought to by key.
-pub(crate) type LiveEntries = LiveCursor<MergeCursor<Source>>;
+pub(crate) type LiveEntries<G> = LiveCursor<MergeCursor<Source>, G>;
 
 impl ReadView {
     /// A copy of the value of `key` as of `seqno`.
@@ -55,25 +55,29 @@ impl ReadView {
     }
 
     /// The entry with the smallest key as of `seqno`.
-    pub(crate) fn first(&self, seqno: u64) -> Result<Option<(Bytes, Bytes)>> {
-        self.entry_at(seqno, LiveEntries::seek_first)
+    pub(crate) fn first<G: KnownGaps>(
+        &self,
+        seqno: u64,
+        gaps: G,
+    ) -> Result<Option<(Bytes, Bytes)>> {
+        self.entry_at(seqno, gaps, LiveEntries::seek_first)
     }
 
     /// The entry with the largest key as of `seqno`.
-    pub(crate) fn last(&self, seqno: u64) -> Result<Option<(Bytes, Bytes)>> {
-        self.entry_at(seqno, LiveEntries::seek_last)
+    pub(crate) fn last<G: KnownGaps>(&self, seqno: u64, gaps: G) -> Result<Option<(Bytes, Bytes)>> {
+        self.entry_at(seqno, gaps, LiveEntries::seek_last)
     }
 
     /// Whether no key has a value as of `seqno`.
-    pub(crate) fn is_empty(&self, seqno: u64) -> Result<bool> {
-        let mut entries = self.entries(seqno);
+    pub(crate) fn is_empty<G: KnownGaps>(&self, seqno: u64, gaps: G) -> Result<bool> {
+        let mut entries = self.entries(seqno, gaps);
         entries.seek_first()?;
         Ok(entries.key().is_none())
     }
 
     /// All entries as of `seqno`, not yet positioned.
-    pub(crate) fn entries(&self, seqno: u64) -> LiveEntries {
-        LiveCursor::new(self.merge(seqno, Bound::Unbounded, Bound::Unbounded))
+    pub(crate) fn entries<G: KnownGaps>(&self, seqno: u64, gaps: G) -> LiveEntries<G> {
+        LiveCursor::with_gaps(self.merge(seqno, Bound::Unbounded, Bound::Unbounded), gaps)
     }
 
     /// The entries of all sources that reach into a range, as of `seqno`, tombstones too.
@@ -86,12 +90,13 @@ impl ReadView {
         MergeCursor::new(self.sources(seqno, lower, upper))
     }
 
-    fn entry_at(
+    fn entry_at<G: KnownGaps>(
         &self,
         seqno: u64,
-        seek: impl FnOnce(&mut LiveEntries) -> Result<(), Error>,
+        gaps: G,
+        seek: impl FnOnce(&mut LiveEntries<G>) -> Result<(), Error>,
     ) -> Result<Option<(Bytes, Bytes)>> {
-        let mut entries = self.entries(seqno);
+        let mut entries = self.entries(seqno, gaps);
         seek(&mut entries)?;
         // Copies: the block may be a small part of a large read.
         let entry = entries.key().zip(entries.value());
