@@ -108,8 +108,9 @@ impl<P: Parts> ConcatCursor<P> {
         self.open.as_ref().map(|(_, part)| part)
     }
 
-    /// After a step: stays if the part still has an entry, else returns the part's place.
-    #[inline]
+    /// After a step: stays if the part still has an entry, else returns the part's place. A few
+    /// instructions, and of several kinds of cursor none looks hot to the compiler.
+    #[inline(always)]
     fn ran_out(&mut self, stepped: Result<(), ErrorOf<P>>) -> Result<Option<usize>, ErrorOf<P>> {
         if let Err(error) = stepped {
             self.open = None;
