@@ -45,7 +45,8 @@ pub(super) struct Gap {
     start: Bytes,
     end: Bytes,
     found_at: u64,
-    /// How many were there when it was found; at most so many, once it was cut.
+    /// How many were there when it was found. The parts of one that was cut share them: how many are
+    /// in which, nobody knows, but together they must not grow.
     tombstones: u64,
     /// The seqno of a read that passed it, about the latest: a hint for what to forget.
     used_at: AtomicU64,
@@ -96,17 +97,18 @@ impl Gap {
         let below = (self.start.clone(), Bytes::copy_from_slice(head));
         let next = (head.len() == key.len()).then(|| Bytes::from([key, b"\0"].concat()));
         let above = next.map(|next| (next, self.end.clone()));
-        let part = move |(start, end): (Bytes, Bytes)| Gap {
+        let mut parts: Vec<(Bytes, Bytes)> = std::iter::once(below).chain(above).collect();
+        parts.retain(|(start, end)| start < end && cuts <= CUTS_MAX);
+        let tombstones = self.tombstones / (parts.len() as u64).max(1);
+        parts.into_iter().map(move |(start, end)| Gap {
             start,
             end,
             found_at: self.found_at,
-            tombstones: self.tombstones,
+            tombstones,
             used_at: AtomicU64::new(used_at),
             cuts,
             used_at_cut: used_at,
-        };
-        let parts = std::iter::once(below).chain(above).map(part);
-        parts.filter(move |part| part.start < part.end && cuts <= CUTS_MAX)
+        })
     }
 
     /// Whether nothing is lost if this gap and `other`, which touches it, serve from the same
@@ -212,7 +214,7 @@ impl Known {
         {
             let parts: Vec<_> = gap.cut(key).map(Arc::new).collect();
             self.gaps.splice(at..=at, parts);
-            self.bound();
+            self.bound(key);
         }
     }
 
@@ -232,11 +234,12 @@ impl Known {
             return false;
         }
         // Whoever found it has stepped over these too, or could not use them.
+        let added = gap.start.clone();
         let inside = self.gaps.partition_point(|known| known.start < gap.start);
         let behind = self.gaps.partition_point(|known| known.start < gap.end);
         self.gaps.splice(inside..behind, [Arc::new(gap)]);
         self.unite(now);
-        self.bound();
+        self.bound(&added);
         true
     }
 
@@ -253,7 +256,9 @@ impl Known {
         self.gaps = united;
     }
 
-    fn bound(&mut self) {
+    /// Gives up what there is too much of, but not the gap that holds `kept`: one that has just been
+    /// found spares little yet, and would never come to more.
+    fn bound(&mut self, kept: &[u8]) {
         while self.gaps.len() > GAPS_MAX {
             // To unite two costs only who is behind; to forget one, everybody.
             if let Some((at, united)) = self.least_lost() {
@@ -261,10 +266,12 @@ impl Known {
                 continue;
             }
             let gaps = self.gaps.iter().enumerate();
-            let soonest = gaps.min_by_key(|(_, gap)| gap.expires_at());
-            if let Some((at, _)) = soonest {
-                self.gaps.remove(at);
-            }
+            let others = gaps.filter(|(_, gap)| &*gap.start > kept || &*gap.end <= kept);
+            let longest_idle = others.min_by_key(|(_, gap)| (gap.used_at(), gap.tombstones));
+            match longest_idle {
+                Some((at, _)) => self.gaps.remove(at),
+                None => return,
+            };
         }
     }
 
@@ -274,6 +281,12 @@ impl Known {
         let touching = pairs.filter(|(_, (gap, next))| gap.end == next.start);
         let least = touching.min_by_key(|(_, (gap, next))| gap.lost_with(next));
         least.map(|(at, (gap, next))| (at, gap.united_with(next)))
+    }
+
+    #[cfg(test)]
+    pub(super) fn tombstones(&self) -> u64 {
+        let tombstones = self.gaps.iter().map(|gap| gap.tombstones);
+        tombstones.fold(0, u64::saturating_add)
     }
 
     /// Forgets those that nobody has used for long.

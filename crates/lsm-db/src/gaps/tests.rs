@@ -179,6 +179,41 @@ fn of_too_many_gaps_the_least_useful_go() {
 }
 
 #[test]
+fn parts_of_a_long_gap_leave_room_for_a_new_one() {
+    let gaps = Gaps::<Production>::new();
+    note(&gaps, 1, 0, 1_000_000);
+    // Seventy rows come back, and the range is read in between: parts that do not touch.
+    for seqno in 2..72 {
+        let number = u32::try_from(seqno).unwrap_or_default() * 10_000;
+        put(&gaps, seqno, number);
+        passed(&gaps, seqno, number + 1);
+    }
+    // A queue elsewhere is taken from, a few at a time.
+    for taken in 0..100 {
+        let seqno = 100 + u64::from(taken);
+        delete(&gaps, seqno);
+        note(&gaps, seqno, 2_000_000, 2_000_032 + taken);
+        let end = passed(&gaps, seqno, 2_000_000).map(|(_, end)| end);
+        assert!(end >= Some(2_000_032), "after {taken}: {end:?}");
+    }
+}
+
+#[test]
+fn what_comes_and_goes_in_a_gap_makes_it_spare_no_more() {
+    let gaps = Gaps::<Production>::new();
+    note(&gaps, 1, 0, 1_000);
+    for round in 1..200 {
+        let seqno = 2 * round;
+        let number = u32::try_from(round * 7 % 1_000).unwrap_or_default();
+        put(&gaps, seqno, number);
+        delete(&gaps, seqno + 1);
+        note(&gaps, seqno + 1, number, number + 1);
+        let tombstones = gaps.known.load().tombstones();
+        assert!(tombstones <= 1_000 + round, "{tombstones} after {round}");
+    }
+}
+
+#[test]
 fn of_too_many_that_touch_none_is_lost() {
     let gaps = Gaps::<Production>::new();
     // Each found later than the one before, and too long to become one with it so soon.
