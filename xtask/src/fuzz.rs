@@ -27,6 +27,11 @@ const TARGETS: [&str; 6] = [
     "operations",
 ];
 
+/// Their inputs are choices, not bytes of a format: no number has to be guessed, so comparisons need
+/// not be traced. And an input goes over thousands of edges, each of which libFuzzer's weighing of
+/// inputs by rare ones looks up in a list: that took more than half of the time.
+const OF_CHOICES: [&str; 2] = ["directory", "operations"];
+
 /// An input that takes longer than this many seconds is a finding.
 const SECONDS_MAX: u32 = 30;
 /// Longer inputs are not made.
@@ -80,16 +85,15 @@ pub(crate) fn run(args: &FuzzArgs) -> Result<(), String> {
     let root = workspace::root();
     check_tools(&root)?;
     println!("building with the nightly compiler, which takes minutes the first time");
-    let built = cargo_fuzz(&root)
-        .args(["build", "--sanitizer", "none", "--fuzz-dir", "fuzz"])
-        .status()
-        .map_err(|error| format!("cargo fuzz build: {error}"))?;
-    if !built.success() {
-        return Err(format!("cargo fuzz build: {built}"));
-    }
     let mut outcomes = Vec::new();
     let is_wanted = |name: &&str| args.only.is_empty() || args.only.iter().any(|only| only == name);
     for target in TARGETS.into_iter().filter(is_wanted) {
+        let built = cargo_fuzz(&root, "build", target)
+            .status()
+            .map_err(|error| format!("cargo fuzz build: {error}"))?;
+        if !built.success() {
+            return Err(format!("cargo fuzz build: {built}"));
+        }
         let outcome = run_target(&root, target, args)?;
         println!("{}", line(&outcome));
         outcomes.push(outcome);
@@ -111,20 +115,31 @@ fn check_tools(root: &Path) -> Result<(), String> {
         let how = "rustup toolchain install nightly --profile minimal";
         return Err(format!("fuzzing needs a nightly compiler: {how}"));
     }
-    if !works(cargo_fuzz(root).arg("--version")) {
+    if !works(nightly_cargo(root).args(["fuzz", "--version"])) {
         return Err("fuzzing needs cargo-fuzz: cargo install --locked cargo-fuzz".to_owned());
     }
     Ok(())
 }
 
-/// `cargo +nightly fuzz`, in a way that this program's own toolchain does not get in.
-fn cargo_fuzz(root: &Path) -> Command {
+/// `cargo +nightly`, in a way that this program's own toolchain does not get in.
+fn nightly_cargo(root: &Path) -> Command {
     let mut command = Command::new("rustup");
     command
-        .args(["run", "nightly", "cargo", "fuzz"])
+        .args(["run", "nightly", "cargo"])
         .current_dir(root)
         .env_remove("RUSTUP_TOOLCHAIN")
         .env_remove("CARGO");
+    command
+}
+
+/// `cargo fuzz build` or `run`, with the flags that go with this target.
+fn cargo_fuzz(root: &Path, what: &str, target: &str) -> Command {
+    let mut command = nightly_cargo(root);
+    command.args(["fuzz", what, "--sanitizer", "none", "--fuzz-dir", "fuzz"]);
+    if OF_CHOICES.contains(&target) {
+        command.arg("--no-trace-compares");
+    }
+    command.arg(target);
     command
 }
 
@@ -158,14 +173,15 @@ fn run_target(root: &Path, target: &'static str, args: &FuzzArgs) -> Result<Outc
 
 /// Runs libFuzzer up to this limit, or to a finding.
 fn session(root: &Path, target: &str, limit: &str) -> std::io::Result<(ExitStatus, Figures)> {
-    let mut child = cargo_fuzz(root)
-        .args(["run", "--sanitizer", "none", "--fuzz-dir", "fuzz", target])
+    let entropic = u8::from(!OF_CHOICES.contains(&target));
+    let mut child = cargo_fuzz(root, "run", target)
         // New inputs go to the first.
         .arg(root.join("fuzz/corpus").join(target))
         .arg(root.join("fuzz/inputs").join(target))
         .args(["--", limit])
         .arg(format!("-timeout={SECONDS_MAX}"))
         .arg(format!("-max_len={INPUT_BYTES_MAX}"))
+        .arg(format!("-entropic={entropic}"))
         .args(["-rss_limit_mb=2048", "-print_final_stats=1"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -193,10 +193,6 @@ fn every_error_that_a_directory_can_lead_to_is_reached() -> TestResult {
             "a symbolic link, or no regular file; put the file itself in its place",
             "the simulated disk has none",
         ),
-        (
-            "the log of lsm-db 1.x has lost what it held",
-            "of a takeover that a crash cut short, which `hostile` has (`legacy`)",
-        ),
     ];
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
     for source in ["leaf_errors.rs", "adoption.rs", "replay.rs", "listing.rs"] {
