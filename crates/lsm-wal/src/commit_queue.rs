@@ -17,6 +17,7 @@
 
 #[cfg(test)]
 mod models;
+mod slot;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::sync::{StdSync, SyncShim};
+pub use slot::Ticket;
+use slot::{Answer, Slot};
 
 /// A queue whose waiting items are committed in groups, by one of the threads that wait.
 ///
@@ -67,24 +70,6 @@ struct Waiting<T, R, S: SyncShim> {
     slot: Arc<Slot<R, S>>,
     /// Whether its owner is in [`CommitQueue::submit`] and so able to lead.
     can_lead: bool,
-}
-
-/// Where one item's owner waits for the answer, alone.
-struct Slot<R, S: SyncShim> {
-    answer: S::Mutex<Answer<R>>,
-    wake: S::Condvar,
-}
-
-enum Answer<R> {
-    /// `is_waited_for`: the owner sleeps until it is woken. To wake somebody costs a system call, and
-    /// a leader that answers itself sleeps never.
-    Pending {
-        is_waited_for: bool,
-    },
-    /// The owner has been made the leader and must act.
-    Lead,
-    Ready(Result<R, Abandoned>),
-    Taken,
 }
 
 /// The leader of an item's group ended without an answer (it panicked), or the queue was dropped
@@ -281,93 +266,6 @@ impl<T, R, S: SyncShim> fmt::Debug for CommitQueue<T, R, S> {
             .field("waiting", &state.waiting.len())
             .field("leading", &state.leading)
             .finish_non_exhaustive()
-    }
-}
-
-impl<R> Answer<R> {
-    const PENDING: Self = Self::Pending {
-        is_waited_for: false,
-    };
-}
-
-impl<R, S: SyncShim> Slot<R, S> {
-    fn new() -> Self {
-        Self {
-            answer: S::mutex(Answer::PENDING),
-            wake: S::condvar(),
-        }
-    }
-
-    fn lock(&self) -> S::Guard<'_, Answer<R>> {
-        S::lock(&self.answer)
-    }
-
-    fn put(&self, answer: Answer<R>) {
-        let before = std::mem::replace(&mut *self.lock(), answer);
-        if matches!(
-            before,
-            Answer::Pending {
-                is_waited_for: true
-            }
-        ) {
-            S::notify_one(&self.wake);
-        }
-    }
-
-    /// Waits for the answer (`Some`) or for leadership (`None`).
-    fn wait(&self) -> Option<Result<R, Abandoned>> {
-        let mut answer = self.lock();
-        loop {
-            match std::mem::replace(&mut *answer, Answer::Taken) {
-                Answer::Ready(result) => return Some(result),
-                Answer::Taken => return Some(Err(Abandoned)),
-                Answer::Lead => {
-                    *answer = Answer::PENDING;
-                    return None;
-                }
-                Answer::Pending { .. } => {
-                    *answer = Answer::Pending {
-                        is_waited_for: true,
-                    };
-                    answer = S::wait(&self.wake, answer);
-                }
-            }
-        }
-    }
-}
-
-/// The claim to one enqueued item's answer. Dropping it changes nothing for the item.
-pub struct Ticket<R, S: SyncShim = StdSync> {
-    slot: Arc<Slot<R, S>>,
-}
-
-impl<R, S: SyncShim> Ticket<R, S> {
-    /// Waits until a leader has answered the item. Somebody has to lead for that.
-    ///
-    /// # Errors
-    /// [`Abandoned`] if the leader of the item's group ended without answering it.
-    pub fn wait(self) -> Result<R, Abandoned> {
-        // A ticket's slot is never handed leadership, so there is always an answer.
-        self.slot.wait().unwrap_or(Err(Abandoned))
-    }
-
-    /// The answer if it is there; each answer is given once, then `None` again.
-    #[must_use]
-    pub fn try_take(&self) -> Option<Result<R, Abandoned>> {
-        let mut answer = self.slot.lock();
-        match std::mem::replace(&mut *answer, Answer::Taken) {
-            Answer::Ready(result) => Some(result),
-            other => {
-                *answer = other;
-                None
-            }
-        }
-    }
-}
-
-impl<R, S: SyncShim> fmt::Debug for Ticket<R, S> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Ticket").finish_non_exhaustive()
     }
 }
 
