@@ -47,8 +47,8 @@ enum Place {
 
 /// Key ascending, then seqno descending.
 pub(crate) struct Array {
-    /// What all keys share.
-    prefix: Box<[u8]>,
+    /// What all keys share: a slice of the first.
+    prefix: Bytes,
     prefix_head: u64,
     /// Of each key, behind the prefix.
     heads: Box<[u64]>,
@@ -313,7 +313,7 @@ impl ArrayBuilder {
     pub(crate) fn finish(self) -> Array {
         let overhead_bytes = self.entries.len() as u64 * ARRAY_ENTRY_OVERHEAD_BYTES;
         let mut array = Array {
-            prefix: Box::default(),
+            prefix: Bytes::new(),
             prefix_head: 0,
             heads: Box::default(),
             memory_bytes: self.bytes.len() as u64 + self.shared_bytes + overhead_bytes,
@@ -327,9 +327,13 @@ impl ArrayBuilder {
         // What the first and the last key share, all between them share.
         let (first, last) = (array.key(0), array.key(array.len().wrapping_sub(1)));
         let shared = first.iter().zip(last).take_while(|(a, b)| a == b);
-        array.prefix = first.get(..shared.count()).unwrap_or_default().into();
-        array.prefix_head = key_head(&array.prefix);
-        array.memory_bytes += array.prefix.len() as u64;
+        let prefix = first.get(..shared.count()).unwrap_or_default();
+        let prefix = match array.shared_of(0) {
+            Some((key, _)) => key.slice_ref(prefix),
+            None => array.bytes.slice_ref(prefix),
+        };
+        array.prefix_head = key_head(&prefix);
+        array.prefix = prefix;
         let heads = array.entries.iter();
         array.heads = heads.map(|entry| key_head(array.rest_of(entry))).collect();
         array
