@@ -10,7 +10,7 @@ use loom::thread;
 
 use super::*;
 use crate::publication::Publication;
-use crate::publication::models::{Cell, Sound, explore, step};
+use crate::publication::models::{Cell, Sound, explore, explore_less, step};
 
 /// Loom's primitives; without `ATOMIC` the word is read and written in two steps.
 struct Loom<const ATOMIC: bool>;
@@ -246,7 +246,7 @@ fn a_put_beside_a_reader<S: Shim + 'static>(order: Order) {
 
 /// The same with two readers, who both may be the first to note.
 fn a_put_beside_two_readers<S: Shim + 'static>(order: Order) {
-    explore(move || {
+    explore_less(1, move || {
         let store = Store::<S>::new(&[&[(1, Delete), (2, Put)]], order);
         let writer = store.spawn(Store::write_all);
         let other = store.spawn(Store::read);
