@@ -11,8 +11,8 @@
 //!
 //! Invariants, all under the pool's lock:
 //! 1. A place of an owner that lives holds a page exactly while one queue has an entry for it, once.
-//! 2. `used_bytes` is what the pages weigh, those of owners that are being dropped included, and never
-//!    above the capacity.
+//! 2. `used_bytes` is what the pages weigh, those of owners that are being dropped included, and no page
+//!    comes in that would take it above the capacity.
 
 mod queues;
 
@@ -34,6 +34,10 @@ const PAGES_MIN: u64 = 2;
 
 /// As often as that is a page spared that was used meanwhile.
 const USES_MAX: u8 = 3;
+
+/// So many pages are spared to make room for one: readers wait meanwhile who have missed another. Then
+/// pages go that were used.
+const SPARED_MAX: usize = 256;
 
 /// The number of no eviction.
 const NEVER: u32 = 0;
@@ -94,19 +98,22 @@ impl<T> PagePool<T> {
         self.shared.capacity_bytes.load(Ordering::Relaxed)
     }
 
-    /// Gives the pool more bytes or fewer from now on; with fewer, pages go at once.
+    /// Gives the pool more bytes or fewer from now on; with fewer, pages go at once, those first that
+    /// were used less.
     pub fn set_capacity(&self, capacity_bytes: u64) {
         let shared = &self.shared;
         let mut queues = shared.lock();
         shared
             .capacity_bytes
             .store(capacity_bytes, Ordering::Relaxed);
-        let evicted = queues.make_room(shared, 0);
+        // Many go at once: with a bound on how many are spared, those that are used would go too.
+        let evicted = queues.make_room(shared, 0, usize::MAX);
         drop(queues);
         drop(evicted);
     }
 
-    /// What the pages weigh together. Never above the capacity.
+    /// What the pages weigh together. Never above the capacity, but where that was lowered while an owner
+    /// was being dropped, until it is.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
         self.shared.used_bytes.load(Ordering::Relaxed)
@@ -233,7 +240,7 @@ impl<T> Pages<T> {
         if place.lock().page.is_some() {
             return;
         }
-        let evicted = queues.make_room(pool, weight);
+        let evicted = queues.make_room(pool, weight, SPARED_MAX);
         if evicted.is_enough {
             let mut place = place.lock();
             queues.push(&self.table, number, entry_weight, place.evicted_at);

@@ -214,19 +214,23 @@ impl Run {
         self.index.with(|loaded| loaded.blocks.get(at)).flatten()
     }
 
-    pub(crate) fn keep_block(&self, at: usize, block: &Arc<Block>) {
+    pub(crate) fn keep_block(&self, index: &Index, at: usize, block: &Arc<Block>) {
         let bytes = block.memory_bytes() as u64;
         let keep = |loaded: &LoadedIndex| loaded.blocks.insert(at, block, bytes);
-        // A cursor may have the index for longer than it is kept for others. One that can't be loaded
-        // again is the next reader's error.
-        if self.index.with(keep).is_none() && self.load_index().is_ok() {
+        if self.index.with(keep).is_some() {
+            return;
+        }
+        // A cursor may have the index for longer than it is kept for others. One that there is no room for
+        // would be read for nothing, and one that can't be loaded again is the next reader's error.
+        let has_room = index.memory_bytes() as u64 <= self.context.parts.limit();
+        if has_room && self.load_index().is_ok() {
             self.index.with(keep);
         }
     }
 
     fn read_and_keep_block(&self, index: &Index, at: usize) -> Result<Arc<Block>> {
         let block = Arc::new(self.read_block(index, at)?);
-        self.keep_block(at, &block);
+        self.keep_block(index, at, &block);
         Ok(block)
     }
 

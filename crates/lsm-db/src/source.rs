@@ -160,7 +160,7 @@ impl BlockSource for RunBlocks {
         }
         let block = Arc::new(self.run.read_block(index, at)?);
         if !is_ahead && self.caching == Caching::Seeks {
-            self.run.keep_block(at, &block);
+            self.run.keep_block(index, at, &block);
         }
         ahead.hold(at, &block);
         Ok(block)

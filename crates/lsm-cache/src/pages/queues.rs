@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
-use super::{NEVER, Shared, Table};
+use super::{NEVER, Shared, Table, USES_MAX};
 use crate::counters::Event;
 
 /// The small queue's share of the capacity.
@@ -18,10 +18,6 @@ const SMALL_SHARE: u64 = 10;
 
 /// With so many entries, those of owners that are gone are swept out when they are a quarter of all.
 const SWEEP_MIN: usize = 64;
-
-/// So many pages are spared to make room for one: readers wait meanwhile who have missed another. Then
-/// pages go that were used.
-const SPARED_MAX: usize = 256;
 
 pub(super) struct Queues<T> {
     small: VecDeque<Entry<T>>,
@@ -88,10 +84,18 @@ impl<T> Queues<T> {
         self.small.len() + self.main.len()
     }
 
-    /// Evicts until `weight` more bytes fit, as far as there is anything to evict.
+    /// Evicts until `weight` more bytes fit, as far as there is anything to evict. Spares `spared_max`
+    /// pages that were used, at most, and each of them no oftener than it was.
     #[must_use = "pages are dropped outside the lock"]
-    pub(super) fn make_room(&mut self, shared: &Shared<T>, weight: u64) -> Evicted<T> {
+    pub(super) fn make_room(
+        &mut self,
+        shared: &Shared<T>,
+        weight: u64,
+        spared_max: usize,
+    ) -> Evicted<T> {
         self.sweep(shared);
+        // Who reads meanwhile could go on giving out uses for ever.
+        let spared_max = spared_max.min(self.len() * usize::from(USES_MAX + 1));
         let mut evicted = Evicted {
             is_enough: true,
             pages: Vec::new(),
@@ -109,7 +113,7 @@ impl<T> Queues<T> {
                 shared.dead.fetch_sub(1, Ordering::Relaxed);
                 continue;
             };
-            if spared < SPARED_MAX && take_use(&table, entry.number, from_small) {
+            if spared < spared_max && take_use(&table, entry.number, from_small) {
                 spared += 1;
                 self.main.push_back(entry);
             } else {
