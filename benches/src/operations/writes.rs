@@ -44,6 +44,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         run: batch_1000,
     },
     Operation {
+        name: "batch-sorted",
+        what: "entry of a batch of 1,000 ascending keys, behind all others, buffered",
+        run: batch_sorted,
+    },
+    Operation {
         name: "flush",
         what: "entry of a flush, filter included",
         run: flush,
@@ -107,17 +112,24 @@ fn count_new_puts(meter: &mut Meter, bench: &Bench) -> BenchResult {
 }
 
 fn batch_100(meter: &mut Meter) -> BenchResult {
-    count_batches(meter, 100)
+    count_batches(meter, 100, &pairs(2, WRITTEN))
 }
 
 fn batch_1000(meter: &mut Meter) -> BenchResult {
-    count_batches(meter, 1_000)
+    count_batches(meter, 1_000, &pairs(2, WRITTEN))
+}
+
+fn batch_sorted(meter: &mut Meter) -> BenchResult {
+    let mut new = pairs(2, WRITTEN);
+    new.sort();
+    // Behind the keys that are there.
+    new.iter_mut().for_each(|(key, _)| key.insert(0, u8::MAX));
+    count_batches(meter, 1_000, &new)
 }
 
 /// Making the batch is part of it.
-fn count_batches(meter: &mut Meter, len: usize) -> BenchResult {
+fn count_batches(meter: &mut Meter, len: usize, new: &[Pair]) -> BenchResult {
     let bench = Bench::in_memory(&pairs(1, STORE_LEN))?;
-    let new = pairs(2, WRITTEN);
     meter.count_as(new.len() as u64, || {
         for chunk in new.chunks(len) {
             bench.store.write(batch(chunk))?;

@@ -12,7 +12,7 @@ use crate::cursor::Cursor;
 const NOTED_MIN: u64 = 32;
 
 /// Tombstones right behind a known gap that make it longer: few, as a queue leaves one at a time.
-const EXTENSION_MIN: u64 = 8;
+const EXTENSION_MIN: u64 = 3;
 
 /// Tombstones in a row that come between two questions whether a gap is known here.
 const ASKED_EVERY: u64 = 8;
@@ -63,6 +63,17 @@ impl KnownGaps for () {
 enum Direction {
     Forward,
     Reverse,
+}
+
+/// What led to a tombstone.
+#[derive(Debug, Clone, Copy)]
+enum From<'k> {
+    /// A step, or a seek to one of the ends.
+    Here,
+    /// A seek to this key.
+    Sought(&'k [u8]),
+    /// A seek to this far edge of a gap.
+    Gap(&'k [u8]),
 }
 
 /// A cursor over the entries of another that are values: tombstones are stepped over.
@@ -132,10 +143,25 @@ impl<C: Cursor, G: KnownGaps> LiveCursor<C, G> {
         &self.inner
     }
 
+    /// Seeks, to the far edge at once if it is known that nothing is before that.
+    fn seek_and_settle(&mut self, direction: Direction, key: &[u8]) -> Result<(), C::Error> {
+        let beyond = far_edge(&self.gaps, direction, key);
+        let to = beyond.as_deref().unwrap_or(key);
+        match direction {
+            Direction::Forward => self.inner.seek(to)?,
+            Direction::Reverse => self.inner.seek_for_prev(to)?,
+        }
+        let from = match &beyond {
+            Some(edge) => From::Gap(edge),
+            None => From::Sought(key),
+        };
+        self.settle(direction, from)
+    }
+
     #[inline]
-    fn settle(&mut self, direction: Direction) -> Result<(), C::Error> {
+    fn settle(&mut self, direction: Direction, from: From<'_>) -> Result<(), C::Error> {
         if self.inner.is_tombstone() {
-            return self.step_over(direction);
+            return self.step_over(direction, from);
         }
         Ok(())
     }
@@ -143,17 +169,22 @@ impl<C: Cursor, G: KnownGaps> LiveCursor<C, G> {
     /// Goes on from a tombstone to the next value. Not inlined: a step from value to value, the most
     /// common, is to stay small.
     #[inline(never)]
-    fn step_over(&mut self, direction: Direction) -> Result<(), C::Error> {
+    fn step_over(&mut self, direction: Direction, from: From<'_>) -> Result<(), C::Error> {
         let before = self.tombstones_skipped;
-        let stepped = self.step_to_value(direction);
+        let stepped = self.step_to_value(direction, from);
         self.gaps.stepped_over(self.tombstones_skipped - before);
         stepped
     }
 
     /// Steps, and passes what is known to hold no value.
-    fn step_to_value(&mut self, direction: Direction) -> Result<(), C::Error> {
+    fn step_to_value(&mut self, direction: Direction, from: From<'_>) -> Result<(), C::Error> {
         let Self { inner, gaps, .. } = self;
         let mut stretch = Stretch::new(&mut self.edges, direction);
+        match from {
+            From::Here => {}
+            From::Sought(key) => stretch.begin_at_sought(key),
+            From::Gap(edge) => stretch.begin_behind(edge),
+        }
         while inner.is_tombstone()
             && let Some(key) = inner.key()
         {
@@ -231,6 +262,13 @@ impl<'e> Stretch<'e> {
         }
     }
 
+    /// The near edge is the key that was sought: between that and the first tombstone is nothing.
+    fn begin_at_sought(&mut self, key: &[u8]) {
+        if key.len() <= EDGE_BYTES_MAX {
+            self.begin_at(key);
+        }
+    }
+
     /// Begins anew at the far edge of a gap.
     fn begin_behind(&mut self, edge: &[u8]) {
         (self.count, self.noted, self.note_at) = (0, 0, EXTENSION_MIN);
@@ -281,34 +319,32 @@ impl<C: Cursor, G: KnownGaps> Cursor for LiveCursor<C, G> {
 
     fn seek_first(&mut self) -> Result<(), C::Error> {
         self.inner.seek_first()?;
-        self.settle(Direction::Forward)
+        self.settle(Direction::Forward, From::Here)
     }
 
     fn seek_last(&mut self) -> Result<(), C::Error> {
         self.inner.seek_last()?;
-        self.settle(Direction::Reverse)
+        self.settle(Direction::Reverse, From::Here)
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<(), C::Error> {
-        self.inner.seek(key)?;
-        self.settle(Direction::Forward)
+        self.seek_and_settle(Direction::Forward, key)
     }
 
     fn seek_for_prev(&mut self, key: &[u8]) -> Result<(), C::Error> {
-        self.inner.seek_for_prev(key)?;
-        self.settle(Direction::Reverse)
+        self.seek_and_settle(Direction::Reverse, key)
     }
 
     #[inline]
     fn next(&mut self) -> Result<(), C::Error> {
         self.inner.next()?;
-        self.settle(Direction::Forward)
+        self.settle(Direction::Forward, From::Here)
     }
 
     #[inline]
     fn prev(&mut self) -> Result<(), C::Error> {
         self.inner.prev()?;
-        self.settle(Direction::Reverse)
+        self.settle(Direction::Reverse, From::Here)
     }
 
     #[inline]

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex};
 use bytes::{Bytes, BytesMut};
 use lsm_format::Entries;
 use lsm_wal::{FrameBuffer, GroupPacer, KIND_DATA, Lead, Log};
+use smallvec::SmallVec;
 
 use crate::condition::{Rejections, judge};
 use crate::engine::Engine;
@@ -43,6 +44,9 @@ pub(crate) enum Request {
     /// The active memtable is sealed if it holds anything.
     Seal,
 }
+
+/// An answer for each member of a group, which most often has one.
+type Answers = SmallVec<[Result<()>; 1]>;
 
 /// What only the leader touches.
 #[derive(Debug)]
@@ -140,11 +144,13 @@ impl Engine {
     }
 
     fn lead(self: &Arc<Self>, mut lead: Lead<'_, Request, Result<()>>) {
-        let mut answers = Vec::new();
+        let mut answers = Answers::new();
         self.poisoned_by_panic(|| {
             let mut state = self.committer.lock();
             let cohort = lead.cohort_len();
-            if let Some(timeout) = state.pacer.linger(cohort, lead.waiting_count()) {
+            if cohort > 1
+                && let Some(timeout) = state.pacer.linger(cohort, lead.waiting_count())
+            {
                 let arrived = lead.linger(cohort, timeout);
                 state.pacer.lingered(arrived);
             }
@@ -162,7 +168,7 @@ impl Engine {
     }
 
     /// An answer for each member, in order.
-    fn commit_group(self: &Arc<Self>, state: &mut State, group: &[Request]) -> Vec<Result<()>> {
+    fn commit_group(self: &Arc<Self>, state: &mut State, group: &[Request]) -> Answers {
         let any = |wanted: fn(&Request) -> bool| group.iter().any(wanted);
         let written = if group.iter().all(Request::is_seal) {
             Ok(Rejections::new())
@@ -227,7 +233,7 @@ impl Engine {
         group: &[Request],
         rejections: &Rejections,
     ) -> Result<()> {
-        let batches: Vec<&Batch> = (0..)
+        let batches: SmallVec<[&Batch; 1]> = (0..)
             .zip(group)
             .filter_map(|(at, request)| match request {
                 Request::Write(batch, _) if !batch.is_empty() && !rejections.contains_key(&at) => {
@@ -238,7 +244,7 @@ impl Engine {
             .collect();
         let sync_wanted = group.iter().any(Request::wants_sync);
         let mut buffer = FrameBuffer::new();
-        let mut payloads = Vec::with_capacity(batches.len());
+        let mut payloads = SmallVec::<[_; 1]>::new();
         let mut last_seqno = None;
         if !batches.is_empty() {
             let first = self.take_seqnos(batches.len() as u64)?;

@@ -71,7 +71,8 @@ impl Cursor {
     /// See [`Cursor`].
     #[doc(alias = "seek_to_first")]
     pub fn seek_first(&mut self) -> Result<bool> {
-        self.entries.seek_first()?;
+        // By key, so that a gap may be known from there on.
+        self.entries.seek(&[])?;
         Ok(self.is_valid())
     }
 

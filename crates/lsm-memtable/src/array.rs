@@ -45,6 +45,24 @@ enum Place {
     Shared(usize),
 }
 
+impl Place {
+    /// Where the entry is when so many bytes, and so many handles, have come before it.
+    fn moved_by(self, bytes: usize, handles: usize) -> Self {
+        match self {
+            Self::Inline {
+                offset,
+                key_len,
+                value_len,
+            } => Self::Inline {
+                offset: offset + bytes,
+                key_len,
+                value_len,
+            },
+            Self::Shared(index) => Self::Shared(index + handles),
+        }
+    }
+}
+
 /// Key ascending, then seqno descending.
 pub(crate) struct Array {
     /// What all keys share: a slice of the first.
@@ -55,6 +73,8 @@ pub(crate) struct Array {
     entries: Box<[ArrayEntry]>,
     bytes: Bytes,
     shared: Box<[(Bytes, Option<Bytes>)]>,
+    /// Of keys and values behind handles.
+    shared_bytes: u64,
     memory_bytes: u64,
     seqno_largest: u64,
     has_versions: bool,
@@ -310,6 +330,26 @@ impl ArrayBuilder {
         self.entries.push(ArrayEntry { place, seqno });
     }
 
+    /// Adds all entries of an array, behind all others.
+    fn append(&mut self, array: &Array) {
+        debug_assert!(
+            self.last_key().is_none_or(|last| last < array.key(0)),
+            "keys ascend"
+        );
+        let (bytes_before, shared_before) = (self.bytes.len(), self.shared.len());
+        self.bytes.extend_from_slice(&array.bytes);
+        self.shared.extend_from_slice(&array.shared);
+        let moved = array.entries.iter().map(|entry| ArrayEntry {
+            place: entry.place.moved_by(bytes_before, shared_before),
+            ..*entry
+        });
+        self.entries.extend(moved);
+        self.shared_bytes += array.shared_bytes;
+        self.seqno_largest = self.seqno_largest.max(array.seqno_largest);
+        self.has_versions |= array.has_versions;
+        self.last_head = self.last_key().map_or(0, key_head);
+    }
+
     pub(crate) fn finish(self) -> Array {
         let overhead_bytes = self.entries.len() as u64 * ARRAY_ENTRY_OVERHEAD_BYTES;
         let mut array = Array {
@@ -321,6 +361,7 @@ impl ArrayBuilder {
             // Without what was reserved and not needed: it would stay as long as the array.
             bytes: Bytes::from(self.bytes.into_boxed_slice()),
             shared: self.shared.into_boxed_slice(),
+            shared_bytes: self.shared_bytes,
             seqno_largest: self.seqno_largest,
             has_versions: self.has_versions,
         };
@@ -354,6 +395,10 @@ pub(crate) fn merge(newest_first: &[&Array]) -> Array {
     let entries = newest_first.iter().map(|array| array.len()).sum();
     let bytes = newest_first.iter().map(|array| array.bytes.len()).sum();
     let mut merged = ArrayBuilder::with_capacity(entries, bytes);
+    if let Some(ascending) = without_overlap(newest_first) {
+        ascending.iter().for_each(|array| merged.append(array));
+        return merged.finish();
+    }
     let mut sources: Vec<MergeSource<'_>> = newest_first
         .iter()
         .filter(|array| array.len() > 0)
@@ -378,6 +423,19 @@ pub(crate) fn merge(newest_first: &[&Array]) -> Array {
         }
     }
     merged.finish()
+}
+
+/// The arrays in the order of their keys, if each ends before the next begins: batches of ascending
+/// keys, most often.
+fn without_overlap<'a>(arrays: &[&'a Array]) -> Option<Vec<&'a Array>> {
+    let mut ascending: Vec<&Array> = arrays.to_vec();
+    ascending.retain(|array| array.len() > 0);
+    ascending.sort_by(|array, other| array.key(0).cmp(other.key(0)));
+    let ends_before = |pair: &[&Array]| match pair {
+        [array, next] => array.key(array.len() - 1) < next.key(0),
+        _ => true,
+    };
+    ascending.windows(2).all(ends_before).then_some(ascending)
 }
 
 /// An array that is being merged, and the head of its next key.

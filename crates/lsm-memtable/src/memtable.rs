@@ -271,7 +271,7 @@ impl Memtable {
         }
         let bytes = tally.bytes - bytes_before;
         writer.latest_is_copied = false;
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.add_bytes(bytes);
         self.note_inserted(seqno, added);
     }
 
@@ -292,7 +292,13 @@ impl Memtable {
             &mut writer.kept_slack_bytes
         };
         *tally += bytes;
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.add_bytes(bytes);
+    }
+
+    /// The counters are changed under the writer's lock alone, so that a load and a store are enough.
+    fn add_bytes(&self, bytes: u64) {
+        let before = self.bytes.load(Ordering::Relaxed);
+        self.bytes.store(before + bytes, Ordering::Relaxed);
     }
 
     fn front_is_full(&self, writer: &Writer) -> bool {
@@ -334,9 +340,14 @@ impl Memtable {
     }
 
     fn note_inserted(&self, seqno: u64, added: u64) {
-        self.entry_count.fetch_add(added, Ordering::Relaxed);
-        self.seqno_smallest.fetch_min(seqno, Ordering::Relaxed);
-        self.seqno_largest.fetch_max(seqno, Ordering::Relaxed);
+        let count = self.entry_count.load(Ordering::Relaxed);
+        self.entry_count.store(count + added, Ordering::Relaxed);
+        if seqno < self.seqno_smallest.load(Ordering::Relaxed) {
+            self.seqno_smallest.store(seqno, Ordering::Relaxed);
+        }
+        if seqno > self.seqno_largest.load(Ordering::Relaxed) {
+            self.seqno_largest.store(seqno, Ordering::Relaxed);
+        }
     }
 
     /// Looks up the newest version of `key` at or below `seqno`.

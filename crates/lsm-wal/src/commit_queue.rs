@@ -26,6 +26,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use crate::sync::{StdSync, SyncShim};
 pub use slot::Ticket;
 use slot::{Answer, Slot};
@@ -61,8 +63,6 @@ struct State<T, R, S: SyncShim> {
     wanted: Option<usize>,
     /// How many items were answered or waiting when the last group was complete.
     cohort_len: usize,
-    /// The last leader's emptied lists, so that leading does not allocate.
-    spare: (Vec<T>, Vec<Arc<Slot<R, S>>>),
 }
 
 struct Waiting<T, R, S: SyncShim> {
@@ -160,11 +160,11 @@ impl<T, R, S: SyncShim> CommitQueue<T, R, S> {
 
     fn lead(&self, state: &mut State<T, R, S>) -> Lead<'_, T, R, S> {
         state.leading = true;
-        let (items, slots) = std::mem::take(&mut state.spare);
         Lead {
             queue: self,
-            items,
-            slots,
+            items: SmallVec::new(),
+            slots: SmallVec::new(),
+            cohort_len: state.cohort_len,
             answered: 0,
             leads: true,
         }
@@ -243,7 +243,6 @@ impl<T, R, S: SyncShim> Default for CommitQueue<T, R, S> {
                 leading: false,
                 wanted: None,
                 cohort_len: 0,
-                spare: (Vec::new(), Vec::new()),
             }),
             arrivals: S::condvar(),
         }
@@ -275,8 +274,11 @@ impl<T, R, S: SyncShim> fmt::Debug for CommitQueue<T, R, S> {
 /// way leadership passes on first.
 pub struct Lead<'q, T, R, S: SyncShim = StdSync> {
     queue: &'q CommitQueue<T, R, S>,
-    items: Vec<T>,
-    slots: Vec<Arc<Slot<R, S>>>,
+    /// Of a lone submitter, most often.
+    items: SmallVec<[T; 1]>,
+    slots: SmallVec<[Arc<Slot<R, S>>; 1]>,
+    /// As the leader before left it.
+    cohort_len: usize,
     /// How many of `slots` have their answer.
     answered: usize,
     /// Whether leadership has not been passed on yet.
@@ -329,7 +331,7 @@ impl<T, R, S: SyncShim> Lead<'_, T, R, S> {
     /// many will soon wait, if those who submit do so in a loop.
     #[must_use]
     pub fn cohort_len(&self) -> usize {
-        self.queue.lock().cohort_len
+        self.cohort_len
     }
 
     /// The group's items, in order.
@@ -346,7 +348,7 @@ impl<T, R, S: SyncShim> Lead<'_, T, R, S> {
     /// Takes the group's items out, in order; they are still answered by
     /// [`complete`](Self::complete).
     pub fn take(&mut self) -> Vec<T> {
-        std::mem::take(&mut self.items)
+        std::mem::take(&mut self.items).into_vec()
     }
 
     /// Passes leadership on, then answers the group's members in order. Members for whom there is no
@@ -386,12 +388,6 @@ impl<T, R, S: SyncShim> Drop for Lead<'_, T, R, S> {
         while self.answered < self.slots.len() {
             self.answer_next(Err(Abandoned));
         }
-        // Items are the user's: they are dropped before the lock is taken.
-        let mut items = std::mem::take(&mut self.items);
-        let mut slots = std::mem::take(&mut self.slots);
-        items.clear();
-        slots.clear();
-        self.queue.lock().spare = (items, slots);
     }
 }
 

@@ -287,8 +287,11 @@ impl Wal {
     /// Leads one group: writes it, syncs it if any member asks, and answers all.
     fn commit(&self, mut lead: Lead<'_, Request, Result<Position, Error>>) {
         let mut state = self.lock();
-        if let Some(timeout) = state.pacer.linger(lead.cohort_len(), lead.waiting_count()) {
-            let arrived = lead.linger(lead.cohort_len(), timeout);
+        let cohort = lead.cohort_len();
+        if cohort > 1
+            && let Some(timeout) = state.pacer.linger(cohort, lead.waiting_count())
+        {
+            let arrived = lead.linger(cohort, timeout);
             state.pacer.lingered(arrived);
         }
         let mut group_bytes = 0_usize;

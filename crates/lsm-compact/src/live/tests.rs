@@ -219,3 +219,36 @@ fn short_stretches_are_not_noted() {
     assert!(cursor.tombstones_skipped() > 900);
     assert_eq!(*memory.ranges.borrow(), []);
 }
+
+#[test]
+fn a_gap_begins_at_the_key_that_was_sought_and_later_seeks_into_it_step_over_nothing() {
+    let mut entries = deleted(200, std::slice::from_ref(&(0..200)));
+    for (at, key) in [(0, b"a".to_vec()), (1, b"z".to_vec())] {
+        entries.push((key, Some(vec![at])));
+    }
+    entries.sort();
+    let (first, last) = (entries[0].0.clone(), entries[201].0.clone());
+    let memory = Memory::default();
+    let cursor = || LiveCursor::with_gaps(SliceCursor::new(&entries), &memory);
+    // No entry has these keys: they are between a value and a tombstone.
+    let (behind_first, before_last) = (b"aa", b"yy");
+    for (to, expected_max) in [(&behind_first[..], 200), (behind_first, 50), (b"b", 50)] {
+        let mut cursor = cursor();
+        cursor.seek(to).unwrap();
+        assert_eq!(cursor.key(), Some(&*last));
+        assert!(cursor.tombstones_skipped() <= expected_max, "{to:?}");
+    }
+    // Two more make what was left at its end a part of it.
+    for steps_max in [50, 1, 1] {
+        let mut cursor = cursor();
+        cursor.seek_for_prev(before_last).unwrap();
+        assert_eq!(cursor.key(), Some(&*first));
+        assert!(cursor.tombstones_skipped() <= steps_max);
+    }
+    let mut cursor = cursor();
+    cursor.seek(behind_first).unwrap();
+    assert_eq!(cursor.tombstones_skipped(), 0);
+    let ranges = memory.ranges.borrow();
+    let noted = [(behind_first.to_vec(), [&before_last[..], b"\0"].concat())];
+    assert_eq!(*ranges, noted);
+}

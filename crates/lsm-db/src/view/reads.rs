@@ -60,7 +60,8 @@ impl ReadView {
         seqno: u64,
         gaps: G,
     ) -> Result<Option<(Bytes, Bytes)>> {
-        self.entry_at(seqno, gaps, LiveEntries::seek_first)
+        // By key, so that a gap may be known from there on: a queue leaves one.
+        self.entry_at(seqno, gaps, |entries| entries.seek(&[]))
     }
 
     /// The entry with the largest key as of `seqno`.
@@ -71,7 +72,7 @@ impl ReadView {
     /// Whether no key has a value as of `seqno`.
     pub(crate) fn is_empty<G: KnownGaps>(&self, seqno: u64, gaps: G) -> Result<bool> {
         let mut entries = self.entries(seqno, gaps);
-        entries.seek_first()?;
+        entries.seek(&[])?;
         Ok(entries.key().is_none())
     }
 

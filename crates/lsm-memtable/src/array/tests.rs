@@ -237,3 +237,38 @@ fn a_head_told_without_the_key_is_the_key_s() {
         }
     }
 }
+
+#[test]
+fn arrays_that_do_not_overlap_merge_to_what_they_were_cut_from() {
+    fn property(Sorted(entries): Sorted, cuts: Vec<bool>) -> bool {
+        let large = vec![7; INLINE_BYTES_MAX + 1];
+        let values = [None, Some(&b"small"[..]), Some(&large[..]), Some(b"")];
+        let entries: Vec<Borrowed<'_>> = (entries.iter().zip(values.iter().cycle()))
+            .map(|((key, seqno), value)| (&key[..], *seqno, *value))
+            .collect();
+        let mut cuts = cuts.iter().chain(std::iter::repeat(&false));
+        let stays = |(key, ..): &Borrowed<'_>, (next, ..): &Borrowed<'_>| {
+            key == next || cuts.next() == Some(&false)
+        };
+        let pieces: Vec<Array> = entries.chunk_by(stays).map(array).collect();
+        let (whole, empty) = (array(&entries), array(&[]));
+        let ascending: Vec<&Array> = pieces.iter().chain([&empty]).collect();
+        let descending: Vec<&Array> = ascending.iter().rev().copied().collect();
+        [ascending, descending].iter().all(|pieces| {
+            let merged = merge(pieces);
+            let same_places = entries.iter().all(|(key, seqno, _)| {
+                merged.lower_bound(key, *seqno) == whole.lower_bound(key, *seqno)
+            });
+            let told = |array: &Array| {
+                let bytes = (array.memory_bytes(), array.copied_bytes());
+                let seqno = array.seqno_largest();
+                (bytes, seqno, array.has_versions(), array.has_handles())
+            };
+            same_places && versions(&merged) == versions(&whole) && told(&merged) == told(&whole)
+        })
+    }
+    QuickCheck::new()
+        .rng(Gen::new(80))
+        .tests(300)
+        .quickcheck(property as fn(Sorted, Vec<bool>) -> bool);
+}
