@@ -33,9 +33,10 @@ const MACHINE_PATHS: [&str; 3] = [
 const TEMPORARY_FOLDER: &str = concat!("/tmp", "/");
 
 /// What opens a file of the operating system, with or without `std::fs` before it.
-const FILE_CALLS: [&str; 6] = [
+const FILE_CALLS: [&str; 7] = [
     "std::fs",
-    "rustix::",
+    "rustix::fs",
+    "rustix::io",
     "File::open(",
     "File::create(",
     "File::options(",
