@@ -159,6 +159,12 @@ impl Cost {
         let peak = usage::peak_resident_bytes()?;
         Ok(mebibytes(peak.saturating_sub(self.resident)))
     }
+
+    /// The memory that is taken now, besides the data itself, in MiB.
+    pub fn mebibytes_now(&self) -> Result<f64> {
+        let resident = usage::resident_bytes()?;
+        Ok(mebibytes(resident.saturating_sub(self.resident)))
+    }
 }
 
 pub fn mebibytes(bytes: u64) -> f64 {

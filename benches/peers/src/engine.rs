@@ -106,6 +106,11 @@ pub trait Engine: Sized + Sync {
         None
     }
 
+    /// How many bytes of memory the engine says that it holds, where it says so.
+    fn memory_told(&self) -> Option<u64> {
+        None
+    }
+
     /// How many data blocks were read from files since the open, where the engine counts it.
     fn blocks_read(&self) -> Option<u64> {
         None

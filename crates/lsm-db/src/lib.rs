@@ -19,6 +19,7 @@ mod gaps;
 mod health;
 mod held;
 mod ids;
+mod job_memory;
 mod lane;
 mod leaf_errors;
 mod legacy_log;

@@ -27,6 +27,7 @@ use crate::commit::Committer;
 use crate::engine::{Engine, Parts};
 use crate::filter::Filters;
 use crate::health::Health;
+use crate::job_memory::JobMemory;
 use crate::listing::{Listing, list};
 use crate::reaper::Reaper;
 use crate::replay::Replay;
@@ -246,6 +247,7 @@ fn build(
         files,
         parts: SlotPool::new(BlockCache::parts_bytes_max(cache_bytes)),
         blocks: BlockCache::new(cache_bytes),
+        jobs: JobMemory::default(),
         settled: AtomicBool::new(false),
         closing: AtomicBool::new(false),
     });

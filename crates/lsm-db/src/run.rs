@@ -15,6 +15,7 @@ use lsm_version::{RunMeta, run_file_name, run_sidecar_file_name};
 
 use crate::block_cache::BlockCache;
 use crate::filter::{Filters, Probe, RunFilter};
+use crate::job_memory::JobMemory;
 use crate::reaper::Reaper;
 use crate::{Error, Result};
 
@@ -46,6 +47,7 @@ pub(crate) struct RunContext {
     /// Indexes and filters that are loaded, by bytes.
     pub(crate) parts: SlotPool,
     pub(crate) blocks: BlockCache,
+    pub(crate) jobs: JobMemory,
     /// What the open owed the disk is paid.
     pub(crate) settled: AtomicBool,
     pub(crate) closing: AtomicBool,
@@ -274,6 +276,22 @@ impl Run {
     /// Bytes of memory that the index takes; 0 while it isn't loaded.
     pub(crate) fn index_memory_bytes(&self) -> u64 {
         self.index.weight()
+    }
+
+    /// Bytes of memory that it takes whatever is loaded of it.
+    pub(crate) fn metadata_bytes(&self) -> u64 {
+        let RunMeta {
+            smallest_key,
+            largest_key,
+            ..
+        } = &*self.meta;
+        let fixed = size_of::<Self>() + size_of::<RunMeta>() + self.path.as_os_str().len();
+        (fixed + smallest_key.len() + largest_key.len()) as u64
+    }
+
+    /// The memory of the jobs that read or write runs.
+    pub(crate) fn jobs(&self) -> &JobMemory {
+        &self.context.jobs
     }
 
     fn file(&self) -> Result<RunFile<SeamFile>> {

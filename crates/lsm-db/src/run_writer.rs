@@ -10,6 +10,7 @@ use lsm_version::RunMeta;
 
 use crate::engine::Engine;
 use crate::filter::OutputFilter;
+use crate::job_memory::Charge;
 use crate::run::RunContext;
 use crate::{Error, Result};
 
@@ -36,6 +37,9 @@ pub(crate) struct RunOutput {
     stream: Option<RunStream<BufWriter<Appender>>>,
     filter: OutputFilter,
     context: Arc<RunContext>,
+    memory: Charge,
+    /// The length of the file at which that is looked at again.
+    charged_at: u64,
 }
 
 impl RunOutput {
@@ -56,6 +60,8 @@ impl RunOutput {
             stream: Some(RunStream::new(buffered)),
             filter: OutputFilter::new(&engine.run_context, is_deepest),
             context: Arc::clone(&engine.run_context),
+            memory: engine.run_context.jobs.charge(),
+            charged_at: 0,
         })
     }
 
@@ -70,7 +76,18 @@ impl RunOutput {
         };
         pushed.map_err(|error| self.write_error(error))?;
         self.filter.push(key);
+        if self.bytes() >= self.charged_at {
+            self.charge();
+        }
         Ok(())
+    }
+
+    /// Says how much memory it holds, now and then.
+    fn charge(&mut self) {
+        self.charged_at = self.bytes() + WRITE_BUFFER_BYTES as u64;
+        let stream = self.stream.as_ref().map_or(0, RunStream::memory_bytes);
+        self.memory
+            .set(WRITE_BUFFER_BYTES + stream + self.filter.scratch_bytes());
     }
 
     /// Bytes of the file so far.

@@ -9,6 +9,7 @@ use lsm_compact::{ConcatCursor, Cursor, Parts};
 use lsm_format::{Block, BlockSource, Entry, Index, RunCursor};
 use lsm_memtable::MemtableCursor;
 
+use crate::job_memory::Charge;
 use crate::run::Run;
 use crate::{Error, Result};
 
@@ -49,6 +50,8 @@ pub(crate) struct RunBlocks {
 struct Ahead {
     first: usize,
     blocks: Vec<Arc<Block>>,
+    /// Of a job's input.
+    memory: Option<Charge>,
     latest: Option<usize>,
     /// Blocks to read together, if the file has to be read at all.
     stretch: usize,
@@ -57,10 +60,29 @@ struct Ahead {
 
 impl RunBlocks {
     fn new(run: Arc<Run>, caching: Caching) -> Self {
+        let memory = match caching {
+            Caching::Seeks => None,
+            Caching::Bypass => Some(run.jobs().charge()),
+        };
         Self {
             run,
             caching,
-            ahead: RefCell::default(),
+            ahead: RefCell::new(Ahead {
+                memory,
+                ..Ahead::default()
+            }),
+        }
+    }
+
+    /// Says how much memory a job's input holds: the blocks, and an index that is not kept for others.
+    fn charge(&self, ahead: &mut Ahead, index: &Index) {
+        if let Some(memory) = &mut ahead.memory {
+            let blocks = ahead.blocks.iter().map(|block| block.memory_bytes());
+            let index = match self.run.index_memory_bytes() {
+                0 => index.memory_bytes(),
+                _ => 0,
+            };
+            memory.set(blocks.sum::<usize>() + index);
         }
     }
 }
@@ -153,6 +175,7 @@ impl BlockSource for RunBlocks {
                 ahead.first = range.start;
                 ahead.blocks.clear();
                 ahead.blocks.extend(blocks.into_iter().map(Arc::new));
+                self.charge(&mut ahead, index);
                 if let Some(block) = ahead.held(at) {
                     return Ok(block);
                 }
@@ -163,6 +186,7 @@ impl BlockSource for RunBlocks {
             self.run.keep_block(index, at, &block);
         }
         ahead.hold(at, &block);
+        self.charge(&mut ahead, index);
         Ok(block)
     }
 }

@@ -68,6 +68,11 @@ pub struct Stats {
     /// Bytes of memory held by cached blocks. With [`index_bytes`](Self::index_bytes) and the
     /// filters of runs, within the configured capacity or what that says.
     pub cache_bytes: u64,
+    /// Bytes of memory that flushes and merges hold while they run: read-ahead, write buffers, the index and
+    /// the filter in the making.
+    pub job_bytes: u64,
+    /// Bytes of memory that the runs take whatever is loaded of them: names, first and last keys.
+    pub metadata_bytes: u64,
     /// Run files that are kept open.
     pub open_files: u64,
     /// Bytes of keys and values that were written by the caller.
@@ -133,6 +138,29 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Bytes of memory that the store holds: memtables, those that readers pin included, filters, indexes,
+    /// cached blocks, gaps, metadata of runs, and what background jobs hold now.
+    ///
+    /// Not in it: the group that is being written (up to 1 MiB, or the largest batch), the blocks that a
+    /// caller's iterator or cursor stands on (up to 256 KiB for each run that it reads), and what the
+    /// allocator has not given back to the system.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        [
+            self.memtable_bytes,
+            self.sealed_bytes,
+            self.pinned_memtable_bytes,
+            self.index_bytes,
+            self.filter_bytes,
+            self.cache_bytes,
+            self.gap_bytes,
+            self.job_bytes,
+            self.metadata_bytes,
+        ]
+        .into_iter()
+        .sum()
+    }
+
     /// Bytes written to files ÷ bytes written by the caller; 0 before the first write.
     #[must_use]
     pub fn write_amplification(&self) -> f64 {
@@ -188,6 +216,8 @@ impl Engine {
             index_bytes: indexes.sum(),
             filter_bytes: filters.chain(memtable_filters).sum(),
             cache_bytes: self.run_context.blocks.used_bytes(),
+            job_bytes: self.run_context.jobs.bytes(),
+            metadata_bytes: view.tree.runs().map(|run| run.metadata_bytes()).sum(),
             open_files: self.run_context.files.used(),
             user_bytes: load(&counters.user_bytes),
             log_bytes: load(&counters.log_bytes),
@@ -226,13 +256,15 @@ impl fmt::Display for Stats {
         let mib = |bytes: u64| bytes as f64 / MIB;
         writeln!(
             f,
-            "memory  {:>9.1} MiB in the memtable, {} sealed with {:.1} MiB; indexes {:.1} MiB, filters {:.1}, blocks {:.1}",
+            "memory  {:>9.1} MiB in the memtable, {} sealed with {:.1} MiB; indexes {:.1} MiB, filters {:.1}, blocks {:.1}, jobs {:.1}; {:.1} in all",
             mib(self.memtable_bytes),
             self.sealed_memtables,
             mib(self.sealed_bytes),
             mib(self.index_bytes),
             mib(self.filter_bytes),
             mib(self.cache_bytes),
+            mib(self.job_bytes),
+            mib(self.memory_bytes()),
         )?;
         let levels = self.levels.iter().enumerate();
         for (number, level) in levels.filter(|(_, level)| level.runs > 0) {

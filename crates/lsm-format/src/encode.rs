@@ -108,6 +108,11 @@ impl Encoder {
         self.buf.capacity()
     }
 
+    /// The memory that bytes of the run and of the index take.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.buf.capacity() + self.index.capacity()
+    }
+
     /// Tells whether `closed` has a block that was not taken away.
     #[inline]
     pub(crate) fn has_closed_block(&self) -> bool {

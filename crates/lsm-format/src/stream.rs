@@ -120,6 +120,13 @@ impl<W: io::Write> RunStream<W> {
         self.encoder.data_len()
     }
 
+    /// Returns the bytes of memory that the stream holds, its writer not counted: the block in progress
+    /// and the index.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Encoder>() + self.encoder.memory_bytes()
+    }
+
     /// Writes the last block, index and footer, flushes the writer, and hands it back.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::Result;
-use crate::bench::{BUDGET, Bench, Cost, KEY_BYTES, VALUE_BYTES, get_all, puts};
+use crate::bench::{BUDGET, Bench, Cost, KEY_BYTES, VALUE_BYTES, get_all, mebibytes, puts};
 use crate::data::{Consumed, Data};
 use crate::engine::{Engine, From, Reader};
 use crate::measure::{self, Clock};
@@ -69,6 +69,17 @@ fn grown<E: Engine>(bench: &mut Bench, millions: usize) -> Result<()> {
     bench.rate(name("seek + 10"), done, "/s");
     bench.consumed(consumed);
     drop(reader);
+    let resident = cost.mebibytes_now()?;
+    bench.value(
+        name("memory after the reads"),
+        resident,
+        "MiB",
+        Better::Less,
+    );
+    if let Some(bytes) = engine.memory_told() {
+        let told = mebibytes(bytes);
+        bench.value(name("memory that it tells of"), told, "MiB", Better::Less);
+    }
 
     let overwrites = data.picks(bench.count(200_000), bench.seed + 5);
     let done = measure::paced(overwrites.len(), BUDGET, |index| {

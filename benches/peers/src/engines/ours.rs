@@ -127,6 +127,10 @@ impl Engine for Ours {
         Some(self.0.stats().log_syncs)
     }
 
+    fn memory_told(&self) -> Option<u64> {
+        Some(self.0.stats().memory_bytes())
+    }
+
     fn blocks_read(&self) -> Option<u64> {
         Some(self.0.stats().blocks_read)
     }

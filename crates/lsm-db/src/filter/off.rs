@@ -79,5 +79,9 @@ impl OutputFilter {
 
     pub(crate) fn push(&mut self, _key: &[u8]) {}
 
+    pub(crate) fn scratch_bytes(&self) -> usize {
+        0
+    }
+
     pub(crate) fn write(&mut self, _context: &RunContext, _run: &RunMeta) {}
 }

@@ -362,6 +362,13 @@ impl OutputFilter {
         }
     }
 
+    /// Bytes of memory that making it takes.
+    pub(crate) fn scratch_bytes(&self) -> usize {
+        let builder = self.building.as_ref().map(|(builder, _)| builder);
+        let bytes = builder.map_or(0, FilterBuilder::scratch_bytes);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
     fn is_over_budget(&self) -> bool {
         let builder = self.building.as_ref().map(|(builder, _)| builder);
         builder.is_none_or(FilterBuilder::is_over_budget)
