@@ -19,6 +19,18 @@ pub fn pairs(seed: u64, count: usize) -> Vec<Pair> {
         .collect()
 }
 
+/// The key of a number, which no other number has; ascending numbers are in random order.
+#[must_use]
+pub fn numbered_key(number: u64) -> [u8; KEY_BYTES] {
+    let mut random = Random(number.wrapping_mul(0xD134_2543_DE82_EF95));
+    let mut key = [0; KEY_BYTES];
+    for part in key.chunks_mut(8) {
+        let drawn = random.draw().to_le_bytes();
+        part.iter_mut().zip(drawn).for_each(|(to, from)| *to = from);
+    }
+    key
+}
+
 /// SplitMix64.
 struct Random(u64);
 

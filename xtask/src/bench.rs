@@ -14,14 +14,15 @@ use clap::builder::PossibleValuesParser;
 
 use crate::workspace::{self, run_cargo};
 
-/// The suite that is ours alone.
+/// The suites that are ours alone.
 const MICRO: &str = "micro";
+const SWEEP: &str = "sweep";
 
 #[derive(Args)]
 pub(crate) struct BenchArgs {
     /// What to measure, or `report` for the tables and plots of what was measured
     #[arg(
-        value_parser = PossibleValuesParser::new(peers::SUITES.into_iter().chain([MICRO])),
+        value_parser = PossibleValuesParser::new(peers::SUITES.into_iter().chain([MICRO, SWEEP])),
         required_unless_present_any = ["check", "bless"],
         conflicts_with_all = ["check", "bless"]
     )]
@@ -49,7 +50,25 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), String> {
     match args.suite.as_deref() {
         None => instructions::run(&args.only, args.bless),
         Some(MICRO) => micro(),
+        Some(SWEEP) => sweep(&args.peers),
         Some(suite) => peers::run(suite, &args.peers),
+    }
+}
+
+/// Each setting changed alone, beside the defaults.
+fn sweep(args: &peers::PeersArgs) -> Result<(), String> {
+    let root = workspace::root();
+    run_cargo("build --quiet --locked --release --bin sweep", &[], &root)?;
+    // Beside the program, which is on a disk, unless told otherwise.
+    let release = root.join("target/release");
+    let dir = args.dir().unwrap_or(&release);
+    let program = release.join("sweep");
+    let mut command = std::process::Command::new(&program);
+    let status = command.arg(dir).arg(args.scale().to_string()).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("sweep: {status}")),
+        Err(error) => Err(format!("{}: {error}", program.display())),
     }
 }
 

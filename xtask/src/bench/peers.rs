@@ -58,6 +58,18 @@ pub(super) struct PeersArgs {
     commit: Option<String>,
 }
 
+impl PeersArgs {
+    /// Where to put the databases, if that was said.
+    pub(super) fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
+    /// What the numbers of entries are multiplied with.
+    pub(super) fn scale(&self) -> f64 {
+        self.scale
+    }
+}
+
 /// Builds the program and runs it.
 ///
 /// # Errors
