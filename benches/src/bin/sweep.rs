@@ -103,8 +103,7 @@ fn main() -> BenchResult {
         Some(number) => {
             let setting = SETTINGS.get(number.parse::<usize>()?);
             let setting = setting.ok_or("no such setting")?;
-            let batches = (BATCHES * scale.parse::<f64>()?).max(2.0);
-            measure(Path::new(&dir), setting, batches as u64 * BATCH)
+            measure(Path::new(&dir), setting, entries(scale.parse()?))
         }
         None => {
             all(Path::new(&dir), &scale)?;
@@ -112,6 +111,16 @@ fn main() -> BenchResult {
             Ok(())
         }
     }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a number of batches, of which at least two are loaded"
+)]
+fn entries(scale: f64) -> u64 {
+    let batches = (BATCHES * scale).max(2.0) as u64;
+    batches * BATCH
 }
 
 /// A process for each setting.
@@ -139,9 +148,9 @@ fn measure(dir: &Path, setting: &Setting, entries: u64) -> BenchResult {
     let store = Lsm::open_with(dir.join("store"), config)?;
     let written = entries + entries / 2;
     let start = processor_time();
-    for first in (0..written).step_by(BATCH as usize) {
+    for first in 0..written / BATCH {
         let mut batch = Batch::new();
-        for number in first..first + BATCH {
+        for number in first * BATCH..(first + 1) * BATCH {
             // Behind the load, every other key again.
             let key = if number < entries {
                 number
@@ -265,6 +274,10 @@ fn per(start: f64, count: u64) -> f64 {
 }
 
 /// The most memory that was resident, in MiB; `–` where the system doesn't say.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what the system says of a process is no file of a store"
+)]
 fn peak_mebibytes() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
