@@ -74,6 +74,11 @@ pub trait Cursor {
     /// Moves to the preceding entry; does nothing when not positioned.
     fn prev(&mut self) -> Result<(), Self::Error>;
 
+    /// Whether an entry of `key` would be shown, if there is one: not where bounds leave it out.
+    fn admits(&self, _key: &[u8]) -> bool {
+        true
+    }
+
     /// The key of the entry; `None` when not positioned.
     fn key(&self) -> Option<&[u8]>;
 

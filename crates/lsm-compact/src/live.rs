@@ -17,7 +17,7 @@ const EXTENSION_MIN: u64 = 3;
 /// Tombstones in a row that come between two questions whether a gap is known here.
 const ASKED_EVERY: u64 = 8;
 
-/// Bytes of a key at most that may be an edge of what is noted: edges are copied.
+/// An edge of what is noted has at most so many bytes: a key, or a key and a zero. Edges are copied.
 const EDGE_BYTES_MAX: usize = 1 << 10;
 
 /// The tombstone of a stretch at which that is first asked, and which is its edge when it is noted.
@@ -26,18 +26,19 @@ const ASKED_FIRST: u64 = 2;
 
 /// What is remembered of *gaps*: ranges of keys in which nothing has a value.
 ///
-/// A [`LiveCursor`] asks it in the middle of a stretch of tombstones, and tells it of those that it
-/// has stepped over. All of it is about what the cursor shows: an implementor that serves cursors
+/// A [`LiveCursor`] asks it before it seeks to a key, any key, and in the middle of a stretch of
+/// tombstones; and it tells it of those that it has stepped over. All of it is about what the cursor shows: an implementor that serves cursors
 /// over different states of a store has to tell them apart. `()` remembers nothing.
 pub trait KnownGaps {
-    /// The first key behind a gap that holds `key`: greater than `key`.
-    fn end_around(&self, key: &[u8]) -> Option<Bytes>;
+    /// The first key behind a gap that holds `key`: greater than `key`. `is_tombstone`: the cursor
+    /// stands at one of that key, so the gap spares it others; else it may spare nothing.
+    fn end_around(&self, key: &[u8], is_tombstone: bool) -> Option<Bytes>;
 
     /// The first key of a gap that holds `key`: `key` or less.
-    fn start_around(&self, key: &[u8]) -> Option<Bytes>;
+    fn start_around(&self, key: &[u8], is_tombstone: bool) -> Option<Bytes>;
 
     /// Nothing from `start` up to `end`, itself left out, has a value; the cursor has stepped over
-    /// so many tombstones there.
+    /// so many tombstones there. No entry need have either key.
     fn found(&mut self, start: &[u8], end: &[u8], tombstones: u64);
 
     /// The cursor has stepped over so many tombstones, wherever they were.
@@ -46,11 +47,11 @@ pub trait KnownGaps {
 
 /// No memory.
 impl KnownGaps for () {
-    fn end_around(&self, _key: &[u8]) -> Option<Bytes> {
+    fn end_around(&self, _key: &[u8], _is_tombstone: bool) -> Option<Bytes> {
         None
     }
 
-    fn start_around(&self, _key: &[u8]) -> Option<Bytes> {
+    fn start_around(&self, _key: &[u8], _is_tombstone: bool) -> Option<Bytes> {
         None
     }
 
@@ -67,7 +68,7 @@ enum Direction {
 
 /// What led to a tombstone.
 #[derive(Debug, Clone, Copy)]
-enum From<'k> {
+enum Origin<'k> {
     /// A step, or a seek to one of the ends.
     Here,
     /// A seek to this key.
@@ -145,21 +146,23 @@ impl<C: Cursor, G: KnownGaps> LiveCursor<C, G> {
 
     /// Seeks, to the far edge at once if it is known that nothing is before that.
     fn seek_and_settle(&mut self, direction: Direction, key: &[u8]) -> Result<(), C::Error> {
-        let beyond = far_edge(&self.gaps, direction, key);
+        let beyond = far_edge(&self.gaps, direction, key, false);
         let to = beyond.as_deref().unwrap_or(key);
         match direction {
             Direction::Forward => self.inner.seek(to)?,
             Direction::Reverse => self.inner.seek_for_prev(to)?,
         }
         let from = match &beyond {
-            Some(edge) => From::Gap(edge),
-            None => From::Sought(key),
+            // What a range leaves out was not looked at.
+            _ if !self.inner.admits(to) => Origin::Here,
+            Some(edge) => Origin::Gap(edge),
+            None => Origin::Sought(key),
         };
         self.settle(direction, from)
     }
 
     #[inline]
-    fn settle(&mut self, direction: Direction, from: From<'_>) -> Result<(), C::Error> {
+    fn settle(&mut self, direction: Direction, from: Origin<'_>) -> Result<(), C::Error> {
         if self.inner.is_tombstone() {
             return self.step_over(direction, from);
         }
@@ -169,7 +172,7 @@ impl<C: Cursor, G: KnownGaps> LiveCursor<C, G> {
     /// Goes on from a tombstone to the next value. Not inlined: a step from value to value, the most
     /// common, is to stay small.
     #[inline(never)]
-    fn step_over(&mut self, direction: Direction, from: From<'_>) -> Result<(), C::Error> {
+    fn step_over(&mut self, direction: Direction, from: Origin<'_>) -> Result<(), C::Error> {
         let before = self.tombstones_skipped;
         let stepped = self.step_to_value(direction, from);
         self.gaps.stepped_over(self.tombstones_skipped - before);
@@ -177,13 +180,13 @@ impl<C: Cursor, G: KnownGaps> LiveCursor<C, G> {
     }
 
     /// Steps, and passes what is known to hold no value.
-    fn step_to_value(&mut self, direction: Direction, from: From<'_>) -> Result<(), C::Error> {
+    fn step_to_value(&mut self, direction: Direction, from: Origin<'_>) -> Result<(), C::Error> {
         let Self { inner, gaps, .. } = self;
         let mut stretch = Stretch::new(&mut self.edges, direction);
         match from {
-            From::Here => {}
-            From::Sought(key) => stretch.begin_at_sought(key),
-            From::Gap(edge) => stretch.begin_behind(edge),
+            Origin::Here => {}
+            Origin::Sought(key) => stretch.begin_at_sought(key),
+            Origin::Gap(edge) => stretch.begin_behind(edge),
         }
         while inner.is_tombstone()
             && let Some(key) = inner.key()
@@ -191,12 +194,12 @@ impl<C: Cursor, G: KnownGaps> LiveCursor<C, G> {
             self.tombstones_skipped += 1;
             stretch.count += 1;
             if stretch.count % ASKED_EVERY == ASKED_FIRST
-                && let Some(beyond) = far_edge(gaps, direction, key)
+                && let Some(beyond) = far_edge(gaps, direction, key, true)
             {
                 // The least between two gaps is worth it: each costs a seek, and what is deleted
                 // again and again within a gap leaves many.
                 let is_worth_it = stretch.is_behind_gap || stretch.unnoted() >= EXTENSION_MIN;
-                if is_worth_it && key.len() <= EDGE_BYTES_MAX {
+                if is_worth_it && key.len() < EDGE_BYTES_MAX {
                     stretch.note(key, gaps);
                 }
                 stretch.begin_behind(&beyond);
@@ -206,7 +209,7 @@ impl<C: Cursor, G: KnownGaps> LiveCursor<C, G> {
                 }
                 continue;
             }
-            if key.len() <= EDGE_BYTES_MAX {
+            if key.len() < EDGE_BYTES_MAX {
                 if stretch.count >= ASKED_FIRST {
                     stretch.begin_at(key);
                 }
@@ -264,7 +267,7 @@ impl<'e> Stretch<'e> {
 
     /// The near edge is the key that was sought: between that and the first tombstone is nothing.
     fn begin_at_sought(&mut self, key: &[u8]) {
-        if key.len() <= EDGE_BYTES_MAX {
+        if key.len() < EDGE_BYTES_MAX {
             self.begin_at(key);
         }
     }
@@ -297,11 +300,18 @@ impl<'e> Stretch<'e> {
 }
 
 /// Where a cursor that goes in `direction` comes out of the gap around `key`, if one is known.
-fn far_edge<G: KnownGaps>(gaps: &G, direction: Direction, key: &[u8]) -> Option<Bytes> {
+fn far_edge<G: KnownGaps>(
+    gaps: &G,
+    direction: Direction,
+    key: &[u8],
+    is_tombstone: bool,
+) -> Option<Bytes> {
     match direction {
-        Direction::Forward => gaps.end_around(key),
+        Direction::Forward => gaps.end_around(key, is_tombstone),
         // At its first key there is nothing of it left to pass.
-        Direction::Reverse => gaps.start_around(key).filter(|start| start < key),
+        Direction::Reverse => gaps
+            .start_around(key, is_tombstone)
+            .filter(|start| start < key),
     }
 }
 
@@ -317,14 +327,18 @@ fn set_edge(edge: &mut Vec<u8>, key: &[u8], is_behind: bool) {
 impl<C: Cursor, G: KnownGaps> Cursor for LiveCursor<C, G> {
     type Error = C::Error;
 
+    fn admits(&self, key: &[u8]) -> bool {
+        self.inner.admits(key)
+    }
+
     fn seek_first(&mut self) -> Result<(), C::Error> {
         self.inner.seek_first()?;
-        self.settle(Direction::Forward, From::Here)
+        self.settle(Direction::Forward, Origin::Here)
     }
 
     fn seek_last(&mut self) -> Result<(), C::Error> {
         self.inner.seek_last()?;
-        self.settle(Direction::Reverse, From::Here)
+        self.settle(Direction::Reverse, Origin::Here)
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<(), C::Error> {
@@ -338,13 +352,13 @@ impl<C: Cursor, G: KnownGaps> Cursor for LiveCursor<C, G> {
     #[inline]
     fn next(&mut self) -> Result<(), C::Error> {
         self.inner.next()?;
-        self.settle(Direction::Forward, From::Here)
+        self.settle(Direction::Forward, Origin::Here)
     }
 
     #[inline]
     fn prev(&mut self) -> Result<(), C::Error> {
         self.inner.prev()?;
-        self.settle(Direction::Reverse, From::Here)
+        self.settle(Direction::Reverse, Origin::Here)
     }
 
     #[inline]

@@ -171,6 +171,12 @@ impl<C: Cursor> RangeCursor<C> {
 impl<C: Cursor> Cursor for RangeCursor<C> {
     type Error = C::Error;
 
+    fn admits(&self, key: &[u8]) -> bool {
+        self.lower.admits(key, Ordering::Less)
+            && self.upper.admits(key, Ordering::Greater)
+            && self.inner.admits(key)
+    }
+
     fn seek_first(&mut self) -> Result<(), C::Error> {
         self.inside = false;
         if self.holds_nothing {

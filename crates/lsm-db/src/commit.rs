@@ -244,7 +244,7 @@ impl Engine {
             .collect();
         let sync_wanted = group.iter().any(Request::wants_sync);
         let mut buffer = FrameBuffer::new();
-        let mut payloads = SmallVec::<[_; 1]>::new();
+        let mut payloads = SmallVec::<[_; 1]>::with_capacity(batches.len());
         let mut last_seqno = None;
         if !batches.is_empty() {
             let first = self.take_seqnos(batches.len() as u64)?;

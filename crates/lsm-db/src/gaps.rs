@@ -195,22 +195,35 @@ impl<S: Shim> Gaps<S> {
         }
     }
 
-    /// Where a read of `moment` comes out that goes forward from `key`, if a gap holds that.
-    pub(crate) fn end_around(&self, moment: Moment, key: &[u8]) -> Option<Bytes> {
+    /// Where a read of `moment` comes out that goes forward from `key`, if a gap holds that. A read that
+    /// has met no tombstone there uses no gap: what it passes may have been compacted away long ago.
+    pub(crate) fn end_around(
+        &self,
+        moment: Moment,
+        key: &[u8],
+        is_tombstone: bool,
+    ) -> Option<Bytes> {
         if !self.is_watched() {
             return None;
         }
         let known = self.known.load();
-        known.end_around(key, moment.complete_through).cloned()
+        let end = known.end_around(key, moment.complete_through, is_tombstone);
+        end.cloned()
     }
 
     /// The first key of a gap that holds `key`, for a read of `moment`.
-    pub(crate) fn start_around(&self, moment: Moment, key: &[u8]) -> Option<Bytes> {
+    pub(crate) fn start_around(
+        &self,
+        moment: Moment,
+        key: &[u8],
+        is_tombstone: bool,
+    ) -> Option<Bytes> {
         if !self.is_watched() {
             return None;
         }
         let known = self.known.load();
-        known.start_around(key, moment.complete_through).cloned()
+        let start = known.start_around(key, moment.complete_through, is_tombstone);
+        start.cloned()
     }
 
     #[inline]

@@ -68,8 +68,8 @@ pub struct Stats {
     /// Bytes of memory held by cached blocks. With [`index_bytes`](Self::index_bytes) and the
     /// filters of runs, within the configured capacity or what that says.
     pub cache_bytes: u64,
-    /// Bytes of memory that flushes and merges hold while they run: read-ahead, write buffers, the index and
-    /// the filter in the making.
+    /// Bytes of memory that flushes, merges and the making of missing filters hold while they run:
+    /// read-ahead, write buffers, the index and the filter in the making.
     pub job_bytes: u64,
     /// Bytes of memory that the runs take whatever is loaded of them: names, first and last keys.
     pub metadata_bytes: u64,
@@ -141,9 +141,10 @@ impl Stats {
     /// Bytes of memory that the store holds: memtables, those that readers pin included, filters, indexes,
     /// cached blocks, gaps, metadata of runs, and what background jobs hold now.
     ///
-    /// Not in it: the group that is being written (up to 1 MiB, or the largest batch), the blocks that a
-    /// caller's iterator or cursor stands on (up to 256 KiB for each run that it reads), and what the
-    /// allocator has not given back to the system.
+    /// Not in it: the group that is being written (up to 1 MiB, or the largest batch); the blocks that a
+    /// caller's iterator or cursor stands on (up to 256 KiB for each run that it reads); filters and
+    /// indexes of memtables and runs that only held views have; what a background thread is about to
+    /// free; and what the allocator has not given back to the system.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         [

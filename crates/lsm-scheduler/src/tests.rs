@@ -139,20 +139,3 @@ fn a_task_that_runs_at_shutdown_may_still_submit_to_a_later_lane() {
         assert_eq!(ran.load(Ordering::SeqCst), 1, "{scheduler:?}");
     }
 }
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-#[test]
-fn threads_step_behind_the_one_that_made_them() {
-    use rustix::process::getpriority_process;
-    const NICEST: i32 = 19;
-    let ours = getpriority_process(None).unwrap();
-    let pool = Scheduler::threads().pool("nice", 1).unwrap();
-    let (sender, receiver) = std::sync::mpsc::channel();
-    pool.submit(0, move || sender.send(getpriority_process(None)).unwrap());
-    assert_eq!(receiver.recv().unwrap().unwrap(), (ours + 5).min(NICEST));
-    assert_eq!(
-        getpriority_process(None).unwrap(),
-        ours,
-        "not of the process"
-    );
-}

@@ -10,11 +10,6 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, unboun
 use crate::Scheduler;
 use crate::lane::{self, LaneQueue, Task};
 
-/// How much nicer the threads are than the one that makes the pool: a quarter of a processor on which
-/// one of its threads is busy too, all of one that is idle.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const NICE: i32 = 5;
-
 pub(crate) enum Message {
     Run(Task),
     RunAt(std::time::Duration, Task),
@@ -29,25 +24,10 @@ pub(crate) fn start(
 ) -> io::Result<(Sender<Message>, JoinHandle<()>)> {
     let (sender, receiver) = unbounded();
     let (scheduler, panics) = (scheduler.clone(), Arc::clone(panics));
-    let thread = Builder::new().name(name).spawn(move || {
-        step_behind();
-        work(&scheduler, &receiver, &panics);
-    })?;
+    let thread = Builder::new()
+        .name(name)
+        .spawn(move || work(&scheduler, &receiver, &panics))?;
     Ok((sender, thread))
-}
-
-/// Lowers the priority of the calling thread, so that it takes processor time from the threads that
-/// wait for answers only where there is some to spare.
-///
-/// Where that can't be had all goes on as before, so a failure is nobody's business. On other systems
-/// a priority is of the whole process.
-fn step_behind() {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    {
-        use rustix::process::{getpriority_process, setpriority_process};
-        let nice = getpriority_process(None).unwrap_or_default();
-        let _ = setpriority_process(None, nice + NICE);
-    }
 }
 
 fn work(scheduler: &Scheduler, receiver: &Receiver<Message>, panics: &AtomicU64) {

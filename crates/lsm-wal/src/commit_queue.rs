@@ -292,6 +292,9 @@ impl<T, R, S: SyncShim> Lead<'_, T, R, S> {
     /// `fits` runs under the queue's lock: keep it short. May be called again to take more.
     pub fn gather(&mut self, mut fits: impl FnMut(&T) -> bool) -> usize {
         let mut state = self.queue.lock();
+        // At once, as all who submit wait for this lock.
+        self.items.reserve(state.waiting.len());
+        self.slots.reserve(state.waiting.len());
         while let Some(next) = state.waiting.front() {
             if !fits(&next.item) && !self.slots.is_empty() {
                 break;

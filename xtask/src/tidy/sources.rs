@@ -33,10 +33,9 @@ const MACHINE_PATHS: [&str; 3] = [
 const TEMPORARY_FOLDER: &str = concat!("/tmp", "/");
 
 /// What opens a file of the operating system, with or without `std::fs` before it.
-const FILE_CALLS: [&str; 7] = [
+const FILE_CALLS: [&str; 6] = [
     "std::fs",
-    "rustix::fs",
-    "rustix::io",
+    "rustix::",
     "File::open(",
     "File::create(",
     "File::options(",

@@ -15,13 +15,13 @@ struct Memory {
 }
 
 impl KnownGaps for &Memory {
-    fn end_around(&self, key: &[u8]) -> Option<Bytes> {
+    fn end_around(&self, key: &[u8], _is_tombstone: bool) -> Option<Bytes> {
         let ranges = self.ranges.borrow();
         let ends = ranges.iter().filter(|(start, end)| holds(start, end, key));
         ends.map(|(_, end)| Bytes::copy_from_slice(end)).max()
     }
 
-    fn start_around(&self, key: &[u8]) -> Option<Bytes> {
+    fn start_around(&self, key: &[u8], _is_tombstone: bool) -> Option<Bytes> {
         let ranges = self.ranges.borrow();
         let starts = ranges.iter().filter(|(start, end)| holds(start, end, key));
         starts.map(|(start, _)| Bytes::copy_from_slice(start)).min()
@@ -251,4 +251,32 @@ fn a_gap_begins_at_the_key_that_was_sought_and_later_seeks_into_it_step_over_not
     let ranges = memory.ranges.borrow();
     let noted = [(behind_first.to_vec(), [&before_last[..], b"\0"].concat())];
     assert_eq!(*ranges, noted);
+}
+
+#[test]
+fn a_cursor_of_a_range_tells_nothing_of_what_is_outside_it() {
+    use std::ops::Bound;
+
+    use crate::range::RangeCursor;
+    let entries = deleted(300, &[50..150, 151..250]);
+    let edge = |at: usize| Bytes::from(entries[at].0.clone());
+    let memory = Memory::default();
+    // All that it shows are tombstones, and it is sought to keys on both sides of them.
+    for (lower, upper) in [(60, 140), (160, 240)] {
+        let (lower, upper) = (Bound::Included(edge(lower)), Bound::Excluded(edge(upper)));
+        for (forward, to) in [(true, 0), (false, 299), (true, 151), (false, 150)] {
+            let range = RangeCursor::new(SliceCursor::new(&entries), lower.clone(), upper.clone());
+            let mut cursor = LiveCursor::with_gaps(range, &memory);
+            match forward {
+                true => cursor.seek(&entries[to].0).unwrap(),
+                false => cursor.seek_for_prev(&entries[to].0).unwrap(),
+            }
+            assert_eq!(cursor.key(), None);
+        }
+    }
+    let live = live(&entries);
+    assert!(!memory.ranges.borrow().is_empty());
+    for (start, end) in memory.ranges.borrow().iter() {
+        assert!(!live.iter().any(|(key, _)| holds(start, end, key)));
+    }
 }

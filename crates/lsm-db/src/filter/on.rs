@@ -306,6 +306,7 @@ fn build(run: &Arc<Run>, size: Size) -> crate::Result<Built> {
         return Ok(Built::Nothing);
     }
     let mut output = OutputFilter::of_size(context, size);
+    let mut memory = context.jobs.charge();
     let mut source = Source::level(Arc::from([Arc::clone(run)]), Caching::Bypass);
     source.seek_first()?;
     while let Some(key) = source.key() {
@@ -315,6 +316,7 @@ fn build(run: &Arc<Run>, size: Size) -> crate::Result<Built> {
         output.push(key);
         source.next()?;
     }
+    memory.set(output.scratch_bytes());
     let Some(filter) = output.finish() else {
         return Ok(Built::Nothing);
     };

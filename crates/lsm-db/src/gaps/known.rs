@@ -173,27 +173,32 @@ impl Known {
         }
     }
 
-    /// Where a read at `seqno` comes out that goes forward from `key`, which a gap holds.
-    pub(super) fn end_around(&self, key: &[u8], seqno: u64) -> Option<&Bytes> {
+    /// Where a read at `seqno` comes out that goes forward from `key`, which a gap holds. `is_use`: it is
+    /// spared something, so that the gaps are worth keeping.
+    pub(super) fn end_around(&self, key: &[u8], seqno: u64, is_use: bool) -> Option<&Bytes> {
         let mut end: Option<&Bytes> = None;
         for gap in self.around(key).0 {
             if gap.found_at > seqno || end.is_some_and(|end| *end != gap.start) {
                 break;
             }
-            gap.passed_at(seqno);
+            if is_use {
+                gap.passed_at(seqno);
+            }
             end = Some(&gap.end);
         }
         end
     }
 
     /// The first key of the gaps that a read at `seqno` passes when it goes back from `key`.
-    pub(super) fn start_around(&self, key: &[u8], seqno: u64) -> Option<&Bytes> {
+    pub(super) fn start_around(&self, key: &[u8], seqno: u64, is_use: bool) -> Option<&Bytes> {
         let mut start: Option<&Bytes> = None;
         for gap in self.around(key).1.iter().rev() {
             if gap.found_at > seqno || start.is_some_and(|start| *start != gap.end) {
                 break;
             }
-            gap.passed_at(seqno);
+            if is_use {
+                gap.passed_at(seqno);
+            }
             start = Some(&gap.start);
         }
         start

@@ -218,7 +218,7 @@ impl<S: Shim + 'static> Store<S> {
             false => moment,
         };
         let used = blind(self.order == Order::UseWhateverIsKnown);
-        if self.gaps.end_around(used, b"key").is_some() {
+        if self.gaps.end_around(used, b"key", true).is_some() {
             assert!(!self.is_live(state), "a gap hides what is there");
         } else if !self.is_live(state) {
             let noted = blind(self.order == Order::NoteWithoutLooking);

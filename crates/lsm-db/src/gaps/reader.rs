@@ -29,12 +29,12 @@ impl<R: Deref<Target = Gaps>> ReaderGaps<R> {
 }
 
 impl<R: Deref<Target = Gaps>> KnownGaps for ReaderGaps<R> {
-    fn end_around(&self, key: &[u8]) -> Option<Bytes> {
-        self.gaps.end_around(self.moment, key)
+    fn end_around(&self, key: &[u8], is_tombstone: bool) -> Option<Bytes> {
+        self.gaps.end_around(self.moment, key, is_tombstone)
     }
 
-    fn start_around(&self, key: &[u8]) -> Option<Bytes> {
-        self.gaps.start_around(self.moment, key)
+    fn start_around(&self, key: &[u8], is_tombstone: bool) -> Option<Bytes> {
+        self.gaps.start_around(self.moment, key, is_tombstone)
     }
 
     fn found(&mut self, start: &[u8], end: &[u8], tombstones: u64) {

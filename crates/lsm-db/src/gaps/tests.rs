@@ -35,8 +35,12 @@ fn delete(gaps: &Gaps, seqno: u64) {
 /// Where a read at `seqno` gets from a key, forward and in reverse.
 fn passed(gaps: &Gaps, seqno: u64, from: u32) -> Option<(u32, u32)> {
     let number = |key: Bytes| Some(u32::from_be_bytes(key.get(..4)?.try_into().ok()?));
-    let end = gaps.end_around(at(seqno), &key(from)).and_then(number);
-    let start = gaps.start_around(at(seqno), &key(from)).and_then(number);
+    let end = gaps
+        .end_around(at(seqno), &key(from), true)
+        .and_then(number);
+    let start = gaps
+        .start_around(at(seqno), &key(from), true)
+        .and_then(number);
     assert_eq!(start.is_some(), end.is_some());
     start.zip(end)
 }
@@ -121,10 +125,10 @@ fn a_put_of_a_long_key_leaves_what_is_surely_not_beside_it() {
     gaps.note(at(1), b"a", b"z", 100);
     let long = [b'k'; 5000];
     gaps.before_publication(2, || std::iter::once(&long[..]));
-    let end = gaps.end_around(at(2), b"b").unwrap();
+    let end = gaps.end_around(at(2), b"b", true).unwrap();
     assert!(b"j"[..] < *end && *end <= long[..] && end.len() <= 1024);
-    assert_eq!(gaps.end_around(at(2), &long), None);
-    assert_eq!(gaps.end_around(at(2), &long[..4000]), None);
+    assert_eq!(gaps.end_around(at(2), &long, true), None);
+    assert_eq!(gaps.end_around(at(2), &long[..4000], true), None);
 }
 
 #[test]
@@ -389,11 +393,11 @@ fn whatever_is_put_deleted_and_noted_no_reader_is_led_past_a_value() {
                     let moment = at(*seqno);
                     for number in 0..=u8::MAX {
                         let from = key(number);
-                        if let Some(end) = gaps.end_around(moment, &from) {
+                        if let Some(end) = gaps.end_around(moment, &from, true) {
                             let next = live.range(number..).next();
                             assert!(next.is_none_or(|next| end <= key(*next)), "{number}");
                         }
-                        if let Some(start) = gaps.start_around(moment, &from) {
+                        if let Some(start) = gaps.start_around(moment, &from, true) {
                             let next = live.range(..=number).next_back();
                             assert!(next.is_none_or(|next| start > key(*next)), "{number}");
                         }
