@@ -97,7 +97,7 @@ const SETTINGS: &[Setting] = &[
 const FRONTS: [u64; 6] = [64 << 10, 128 << 10, 256 << 10, 512 << 10, 1 << 20, 4 << 20];
 
 /// What 8,192 entries take.
-const FRONT_KIBIBYTES_MAX: u64 = (24 + 150 + ENTRY_OVERHEAD_BYTES) * 8192 >> 10;
+const FRONT_KIBIBYTES_MAX: u64 = ((24 + 150 + ENTRY_OVERHEAD_BYTES) * 8192) >> 10;
 
 fn main() -> BenchResult {
     let mut arguments = std::env::args().skip(1);

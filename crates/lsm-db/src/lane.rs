@@ -7,7 +7,7 @@ pub(crate) const COMPACT: usize = 1;
 /// Makes filters that are missing.
 #[cfg(feature = "bloom")]
 pub(crate) const FILTER: usize = 2;
-/// Frees what readers and writers should not have to wait for.
+/// Frees what readers and writers should not have to wait for, and merges the arrays of memtables.
 pub(crate) const FREE: usize = if cfg!(feature = "bloom") { 3 } else { 2 };
 /// Unlinks, and closes what was unlinked. Behind the others, so that what they leave at shutdown is
 /// still unlinked.

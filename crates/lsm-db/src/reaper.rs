@@ -75,7 +75,7 @@ impl Reaper {
         self.free(move || drop(value));
     }
 
-    /// Has `work`, which gives memory back, done in the background.
+    /// Has `work`, which puts memory in order, done in the background.
     pub(crate) fn free(&self, work: impl FnOnce() + Send + 'static) {
         self.shared.pool.submit(lane::FREE, work);
     }

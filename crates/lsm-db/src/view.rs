@@ -53,10 +53,18 @@ const FRONT_SHARE: u64 = 8;
 impl LoggedMemtable {
     /// An empty one that is to be sealed at `capacity_bytes`.
     pub(crate) fn new(ordinal: u64, capacity_bytes: u64, context: &RunContext) -> Self {
-        let reaper = context.reaper.clone();
+        let (reaper, merger) = (context.reaper.clone(), context.reaper.clone());
+        let jobs = context.jobs.clone();
         let memtable = Memtable::new()
             .with_front_bytes_max((capacity_bytes / FRONT_SHARE).min(FRONT_BYTES_MAX))
-            .with_disposal(move |front| reaper.drop_later(front));
+            .with_disposal(move |front| reaper.drop_later(front))
+            .with_array_merges(move |merge| {
+                let mut memory = jobs.charge();
+                merger.free(move || {
+                    memory.set(usize::try_from(merge.memory_bytes()).unwrap_or(usize::MAX));
+                    merge.run();
+                });
+            });
         Self {
             memtable: Arc::new(memtable),
             filter: Arc::new(MemtableFilter::new(&context.filters, capacity_bytes)),

@@ -1,7 +1,7 @@
 //! [`MemtableCursor`]: an owned, seekable view of one snapshot of a memtable.
 //!
 //! A merge of one cursor for the front and one for each array, which there are few of: the smallest
-//! key is found by comparing all. It keeps the parts that the memtable had when it was made, so what
+//! key is found by comparing all. It keeps the parts that the memtable had at the latest seek, so what
 //! the memtable turns them into meanwhile is no concern of it. It never blocks a writer.
 //!
 //! 1. While it goes forward every part that is not the current one stands at the first visible key
@@ -18,6 +18,7 @@ use crate::array_cursor::ArrayCursor;
 use crate::front_cursor::FrontCursor;
 use crate::key::{cmp_same_head, key_head};
 use crate::parts::Parts;
+use crate::shared::Shared;
 
 /// A seekable cursor over one snapshot of a [`Memtable`](crate::Memtable), in both directions.
 ///
@@ -48,6 +49,9 @@ use crate::parts::Parts;
 /// ```
 pub struct MemtableCursor {
     seqno: u64,
+    shared: Arc<Shared>,
+    /// What `parts` are cursors of.
+    walked: Arc<Parts>,
     /// Newest first.
     parts: Vec<PartCursor>,
     current: Option<usize>,
@@ -61,16 +65,13 @@ enum Direction {
 }
 
 impl MemtableCursor {
-    pub(crate) fn new(parts: &Parts, seqno: u64) -> Self {
-        let front = Cursor::Front(FrontCursor::new(Arc::clone(&parts.front), seqno));
-        let arrays = parts.arrays.iter();
-        let arrays = arrays.map(|array| Cursor::Array(ArrayCursor::new(Arc::clone(array), seqno)));
+    pub(crate) fn new(shared: Arc<Shared>, seqno: u64) -> Self {
+        let walked = Arc::clone(&shared.parts());
         Self {
             seqno,
-            parts: std::iter::once(front)
-                .chain(arrays)
-                .map(PartCursor::new)
-                .collect(),
+            shared,
+            parts: part_cursors(&walked, seqno),
+            walked,
             current: None,
             direction: Direction::Forward,
         }
@@ -78,22 +79,22 @@ impl MemtableCursor {
 
     /// Moves to the smallest key.
     pub fn seek_first(&mut self) {
-        self.place(Direction::Forward, PartCursor::seek_first);
+        self.place(Direction::Forward, &[], PartCursor::seek_first);
     }
 
     /// Moves to the largest key.
     pub fn seek_last(&mut self) {
-        self.place(Direction::Backward, PartCursor::seek_last);
+        self.place(Direction::Backward, &[], PartCursor::seek_last);
     }
 
     /// Moves to the first key at or after `key`.
     pub fn seek(&mut self, key: &[u8]) {
-        self.place(Direction::Forward, |part| part.seek(key));
+        self.place(Direction::Forward, key, |part| part.seek(key));
     }
 
     /// Moves to the last key at or before `key`.
     pub fn seek_for_prev(&mut self, key: &[u8]) {
-        self.place(Direction::Backward, |part| part.seek_for_prev(key));
+        self.place(Direction::Backward, key, |part| part.seek_for_prev(key));
     }
 
     /// Moves to the next key, or past the end.
@@ -157,13 +158,26 @@ impl MemtableCursor {
         self.parts.get(self.current?)
     }
 
-    fn place(&mut self, direction: Direction, mut seek: impl FnMut(&mut PartCursor)) {
+    fn place(&mut self, direction: Direction, key: &[u8], mut seek: impl FnMut(&mut PartCursor)) {
+        self.renew();
+        let arrays_beyond_first = self.walked.arrays.len().saturating_sub(1);
+        self.shared.searched(arrays_beyond_first, key, self.seqno);
         self.direction = direction;
         for part in &mut self.parts {
             seek(part);
             part.note_head();
         }
         self.choose();
+    }
+
+    /// Goes on with the parts that the memtable has now, which answer as those did that it had.
+    #[inline]
+    fn renew(&mut self) {
+        let now = self.shared.parts();
+        if !Arc::ptr_eq(&now, &self.walked) {
+            self.walked = Arc::clone(&now);
+            self.parts = part_cursors(&self.walked, self.seqno);
+        }
     }
 
     #[inline]
@@ -223,6 +237,16 @@ impl MemtableCursor {
         }
         self.current = best.map(|(at, _)| at);
     }
+}
+
+fn part_cursors(parts: &Parts, seqno: u64) -> Vec<PartCursor> {
+    let front = Cursor::Front(FrontCursor::new(Arc::clone(&parts.front), seqno));
+    let arrays = parts.arrays.iter();
+    let arrays = arrays.map(|array| Cursor::Array(ArrayCursor::new(Arc::clone(array), seqno)));
+    std::iter::once(front)
+        .chain(arrays)
+        .map(PartCursor::new)
+        .collect()
 }
 
 /// A cursor over one part, with the head of the key it stands at.

@@ -9,8 +9,10 @@ mod front_cursor;
 mod key;
 mod memtable;
 mod parts;
+mod shared;
 mod superseded;
 
 pub use cursor::MemtableCursor;
 pub use memtable::{ENTRY_OVERHEAD_BYTES, FRONT_BYTES_MAX, Found, LARGE_BATCH_ENTRIES, Memtable};
 pub use parts::Retired;
+pub use shared::ArrayMerge;

@@ -9,15 +9,14 @@
 //! it finds it in the parts that are loaded afterwards.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use crate::cursor::MemtableCursor;
 use crate::parts::{Disposal, HeldFront, Parts, Retired, flatten, sorted_batch};
-use crate::superseded::Superseded;
+use crate::shared::{ArrayMerge, Shared, StartMerge, Writer};
 
 /// What an entry of the front costs beside the bytes of its key and value, as [`Memtable::bytes`]
 /// counts it: an estimate of 120 bytes.
@@ -98,49 +97,24 @@ pub struct Found {
 /// assert_eq!(cursor.value(), Some(&b"red"[..]));
 /// ```
 pub struct Memtable {
-    parts: ArcSwap<Parts>,
-    writer: Mutex<Writer>,
-    superseded: Mutex<Superseded>,
+    pub(crate) shared: Arc<Shared>,
     front_bytes_max: u64,
     disposal: Option<Disposal>,
-    bytes: AtomicU64,
+    start_merge: Option<StartMerge>,
     entry_count: AtomicU64,
     /// `u64::MAX` until the first insert, so that an empty memtable has smallest > largest.
     seqno_smallest: AtomicU64,
     seqno_largest: AtomicU64,
 }
 
-/// What the inserting thread keeps account of.
-#[derive(Default)]
-struct Writer {
-    front: FrontTally,
-    /// Slack of entries that are handles in an array.
-    kept_slack_bytes: u64,
-    /// What was inserted last is all copies, and keeps no buffer alive.
-    latest_is_copied: bool,
-}
-
-/// Of the front. Entries that replaced others count too.
-#[derive(Default)]
-struct FrontTally {
-    entries: u64,
-    bytes: u64,
-    slack_bytes: u64,
-}
-
 impl Memtable {
     /// Creates an empty memtable.
     pub fn new() -> Self {
         Self {
-            parts: ArcSwap::from_pointee(Parts {
-                front: HeldFront::new(None),
-                arrays: Vec::new(),
-            }),
-            writer: Mutex::default(),
-            superseded: Mutex::default(),
+            shared: Arc::new(Shared::new(Parts::of_front(HeldFront::new(None)), None)),
             front_bytes_max: FRONT_BYTES_MAX,
             disposal: None,
-            bytes: AtomicU64::new(0),
+            start_merge: None,
             entry_count: AtomicU64::new(0),
             seqno_smallest: AtomicU64::new(u64::MAX),
             seqno_largest: AtomicU64::new(0),
@@ -165,11 +139,42 @@ impl Memtable {
         debug_assert!(self.is_empty(), "configured before the first insert");
         let disposal: Disposal = Arc::new(dispose);
         Self {
-            parts: ArcSwap::from_pointee(Parts {
-                front: HeldFront::new(Some(Arc::clone(&disposal))),
-                arrays: Vec::new(),
-            }),
             disposal: Some(disposal),
+            ..self
+        }
+        .with_new_parts()
+    }
+
+    /// This memtable, still empty, which hands `start` a merge of its arrays whenever searching in many of
+    /// them has cost readers about as much as the merge would. `start` is called by the read that notices,
+    /// so it should have the merge run by another thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use lsm_memtable::Memtable;
+    ///
+    /// let memtable = Memtable::new()
+    ///     .with_array_merges(|merge| drop(std::thread::spawn(|| merge.run())));
+    /// memtable.insert(1, Bytes::from("k"), None);
+    /// assert!(memtable.get(b"k", 1).is_some());
+    /// ```
+    #[must_use]
+    pub fn with_array_merges(self, start: impl Fn(ArrayMerge) + Send + Sync + 'static) -> Self {
+        debug_assert!(self.is_empty(), "configured before the first insert");
+        let start: StartMerge = Arc::new(start);
+        Self {
+            start_merge: Some(start),
+            ..self
+        }
+        .with_new_parts()
+    }
+
+    fn with_new_parts(self) -> Self {
+        let parts = Parts::of_front(HeldFront::new(self.disposal.clone()));
+        Self {
+            shared: Arc::new(Shared::new(parts, self.start_merge.clone())),
             ..self
         }
     }
@@ -196,7 +201,7 @@ impl Memtable {
         seqno: u64,
         entries: impl IntoIterator<Item = (Bytes, Option<Bytes>)>,
     ) {
-        self.insert_in_front(&mut self.lock_writer(), seqno, entries);
+        self.insert_in_front(&mut self.shared.lock_writer(), seqno, entries);
     }
 
     /// Inserts many entries under one seqno, in the order given, by sorting them once.
@@ -229,7 +234,7 @@ impl Memtable {
         if entries.is_empty() {
             return;
         }
-        let mut writer = self.lock_writer();
+        let mut writer = self.shared.lock_writer();
         if !self.is_newer_than_all(seqno) {
             let entries = entries.into_iter();
             let shared = entries.map(|(key, value)| (share(key), value.map(&mut share)));
@@ -241,8 +246,9 @@ impl Memtable {
         let array = sorted_batch(seqno, &entries, share);
         let added = array.len() as u64;
         writer.latest_is_copied = !array.has_handles();
-        let parts = self.parts.load();
-        self.replace_parts(&writer, parts.with(array, Arc::clone(&parts.front)));
+        let parts = self.shared.parts();
+        let parts = parts.with(array, Arc::clone(&parts.front), writer.may_merge());
+        self.shared.replace_parts(&writer, parts);
         self.note_inserted(seqno, added);
     }
 
@@ -258,7 +264,7 @@ impl Memtable {
         // Counted as they go in, so that a panic of the iterator leaves no entry unaccounted for.
         let tally = &mut writer.front;
         let (entries_before, bytes_before) = (tally.entries, tally.bytes);
-        let added = self.parts.load().front.insert_all(
+        let added = self.shared.parts().front.insert_all(
             seqno,
             entries.into_iter().inspect(|(key, value)| {
                 let value_bytes = value.as_ref().map_or(0, Bytes::len);
@@ -271,19 +277,15 @@ impl Memtable {
         }
         let bytes = tally.bytes - bytes_before;
         writer.latest_is_copied = false;
-        self.add_bytes(bytes);
+        self.shared.add_bytes(bytes);
         self.note_inserted(seqno, added);
-    }
-
-    fn lock_writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts bytes that the latest insert keeps alive beside its keys and values: what else is in the
     /// buffers that these are slices of. They are forgotten when all entries of the front have become
     /// copies, and not counted if those of the latest insert are.
     pub fn add_slack(&self, bytes: u64) {
-        let mut writer = self.lock_writer();
+        let mut writer = self.shared.lock_writer();
         let tally = if writer.latest_is_copied {
             return;
         } else if writer.front.entries > 0 {
@@ -292,13 +294,7 @@ impl Memtable {
             &mut writer.kept_slack_bytes
         };
         *tally += bytes;
-        self.add_bytes(bytes);
-    }
-
-    /// The counters are changed under the writer's lock alone, so that a load and a store are enough.
-    fn add_bytes(&self, bytes: u64) {
-        let before = self.bytes.load(Ordering::Relaxed);
-        self.bytes.store(before + bytes, Ordering::Relaxed);
+        self.shared.add_bytes(bytes);
     }
 
     fn front_is_full(&self, writer: &Writer) -> bool {
@@ -312,33 +308,21 @@ impl Memtable {
     /// The front becomes an array, and a new one takes its place.
     fn flatten_front(&self, writer: &mut Writer) {
         let tally = std::mem::take(&mut writer.front);
-        let parts = self.parts.load();
+        let parts = self.shared.parts();
         let entries = usize::try_from(tally.entries).unwrap_or_default();
         let array = flatten(&parts.front, entries);
         if array.has_handles() {
             writer.kept_slack_bytes += tally.slack_bytes;
         }
-        self.lock_superseded()
+        self.shared
+            .lock_superseded()
             .note_front(&parts.front, tally.bytes + tally.slack_bytes);
         let front = HeldFront::new(self.disposal.clone());
-        self.replace_parts(writer, parts.with(array, front));
+        let parts = parts.with(array, front, writer.may_merge());
+        self.shared.replace_parts(writer, parts);
     }
 
-    /// Publishes parts with an empty front.
-    fn replace_parts(&self, writer: &Writer, parts: Parts) {
-        let bytes = parts.array_bytes() + writer.kept_slack_bytes;
-        let parts = Arc::new(parts);
-        let before = self.parts.swap(Arc::clone(&parts));
-        self.bytes.store(bytes, Ordering::Relaxed);
-        self.lock_superseded().note_arrays(&before, &parts);
-    }
-
-    fn lock_superseded(&self) -> MutexGuard<'_, Superseded> {
-        self.superseded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
+    /// By who has the writer's lock, so that loads and stores are enough.
     fn note_inserted(&self, seqno: u64, added: u64) {
         let count = self.entry_count.load(Ordering::Relaxed);
         self.entry_count.store(count + added, Ordering::Relaxed);
@@ -355,22 +339,25 @@ impl Memtable {
     /// `None`: this memtable knows nothing of the key at that seqno, an older source may. A
     /// tombstone is `Some`, with `value: None`.
     pub fn get(&self, key: &[u8], seqno: u64) -> Option<Found> {
-        let parts = self.parts.load();
+        let parts = self.shared.parts();
         let in_front = parts.front.get(key, seqno);
         in_front.or_else(|| {
             let mut arrays = parts.arrays.iter();
-            arrays.find_map(|array| array.get(key, seqno))
+            let found = arrays.find_map(|array| array.get(key, seqno));
+            let searched = parts.arrays.len() - arrays.len();
+            self.shared.searched(searched.saturating_sub(1), key, seqno);
+            found
         })
     }
 
     /// Creates a cursor that sees, of each key, the newest version at or below `seqno`, tombstones
     /// included.
     ///
-    /// It keeps the parts alive that the memtable has now, and is not positioned until the first seek. `seqno` should be
-    /// published: the cursor then shows one unchanging snapshot. Entries that are inserted later at
+    /// It keeps the parts alive that the memtable had at its latest seek, and is not positioned until the
+    /// first. `seqno` should be published: the cursor then shows one unchanging snapshot. Entries that are inserted later at
     /// or below `seqno` may or may not be seen.
     pub fn cursor(&self, seqno: u64) -> MemtableCursor {
-        MemtableCursor::new(&self.parts.load(), seqno)
+        MemtableCursor::new(Arc::clone(&self.shared), seqno)
     }
 
     /// How many bytes the memtable holds: keys, values and what each entry costs beside them, which is
@@ -382,13 +369,13 @@ impl Memtable {
     /// handles: if those are slices of larger buffers, the slack (record headers, neighbours that were
     /// not inserted) is the caller's to account for, with [`add_slack`](Self::add_slack).
     pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.shared.bytes()
     }
 
     /// Bytes of parts that were replaced by others and that cursors still keep alive, beside what
     /// [`bytes`](Self::bytes) counts: fronts that became arrays, and arrays that were merged.
     pub fn superseded_bytes(&self) -> u64 {
-        self.lock_superseded().bytes()
+        self.shared.lock_superseded().bytes()
     }
 
     /// How many entries the memtable holds: each (key, seqno) once, tombstones included; twice, if it

@@ -88,17 +88,49 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
+    /// A front, and nothing behind it.
+    pub(crate) fn of_front(front: Arc<HeldFront>) -> Self {
+        Self {
+            front,
+            arrays: Vec::new(),
+        }
+    }
+
     /// Bytes of all arrays.
     pub(crate) fn array_bytes(&self) -> u64 {
         self.arrays.iter().map(|array| array.memory_bytes()).sum()
     }
 
-    /// These parts with `newest` before the arrays, and `front`, which is empty.
-    pub(crate) fn with(&self, newest: Array, front: Arc<HeldFront>) -> Self {
+    /// Entries of all arrays.
+    pub(crate) fn array_entries(&self) -> u64 {
+        self.arrays.iter().map(|array| array.len() as u64).sum()
+    }
+
+    /// These parts with `newest` before the arrays, and `front`, which is empty; with arrays of one size
+    /// merged, if `may_merge`.
+    pub(crate) fn with(&self, newest: Array, front: Arc<HeldFront>, may_merge: bool) -> Self {
         let mut arrays = self.arrays.clone();
         arrays.insert(0, Arc::new(newest));
-        merge_alike(&mut arrays);
+        if may_merge {
+            merge_alike(&mut arrays);
+        }
         Self { front, arrays }
+    }
+
+    /// These parts with `merged` in the place of the arrays `before`, if these are the oldest.
+    pub(crate) fn with_merged(&self, before: &[Arc<Array>], merged: Array) -> Option<Self> {
+        let newer = self.arrays.len().checked_sub(before.len())?;
+        let (newer, oldest) = self.arrays.split_at_checked(newer)?;
+        let mut pairs = oldest.iter().zip(before);
+        pairs
+            .all(|(array, other)| Arc::ptr_eq(array, other))
+            .then(|| {
+                let merged = std::iter::once(Arc::new(merged));
+                Self {
+                    front: Arc::clone(&self.front),
+                    arrays: newer.iter().cloned().chain(merged).collect(),
+                }
+            })
     }
 }
 

@@ -7,6 +7,7 @@ use quickcheck::{Arbitrary, Gen, QuickCheck};
 
 use super::*;
 use crate::Memtable;
+use crate::shared::ArrayMerge;
 
 fn numbered(count: u32) -> Arc<Memtable> {
     let memtable = Arc::new(Memtable::new());
@@ -162,11 +163,13 @@ enum Step {
     Next(u8),
     Prev(u8),
     Get(Key),
+    /// What many reads ask for.
+    MergeArrays,
 }
 
 impl Arbitrary for Step {
     fn arbitrary(g: &mut Gen) -> Self {
-        match u8::arbitrary(g) % 33 {
+        match u8::arbitrary(g) % 34 {
             31 => {
                 let count = u8::arbitrary(g) % 20;
                 let entries = (0..count).map(|_| (Key::arbitrary(g), Option::arbitrary(g)));
@@ -186,7 +189,8 @@ impl Arbitrary for Step {
             24 => Step::SeekForPrev(Key::arbitrary(g)),
             25..28 => Step::Next(u8::arbitrary(g) % 100),
             28..=30 => Step::Prev(u8::arbitrary(g) % 100),
-            32.. => Step::Get(Key::arbitrary(g)),
+            32 => Step::Get(Key::arbitrary(g)),
+            33.. => Step::MergeArrays,
         }
     }
 }
@@ -275,6 +279,10 @@ impl Pair {
                 self.cursor = self.memtable.cursor(seqno);
                 self.visible = visible_at(&self.versions, seqno);
                 self.position = None;
+            }
+            Step::MergeArrays => {
+                ArrayMerge(Arc::clone(&self.memtable.shared)).run();
+                assert!(self.memtable.shared.parts().arrays.len() <= 1);
             }
             Step::SeekFirst => {
                 self.cursor.seek_first();

@@ -151,7 +151,7 @@ fn values_share_the_buffer_they_came_in() {
 }
 
 fn flatten_front(memtable: &Memtable) {
-    let mut writer = memtable.writer.lock().unwrap();
+    let mut writer = memtable.shared.lock_writer();
     memtable.flatten_front(&mut writer);
 }
 
@@ -212,7 +212,7 @@ fn what_cursors_keep_alive_of_earlier_parts_is_counted_until_they_go() {
         flatten_front(&memtable);
     }
     // Four fronts became arrays, and four arrays one.
-    assert_eq!(memtable.parts.load().arrays.len(), 1);
+    assert_eq!(memtable.shared.parts().arrays.len(), 1);
     let (front, array) = (6 + ENTRY_OVERHEAD_BYTES, 6 + 32);
     assert_eq!(memtable.superseded_bytes(), 4 * front + 3 * array);
     cursors.remove(0).seek_first();
@@ -254,7 +254,7 @@ fn room_is_not_reserved_for_what_stays_a_handle() {
 #[test]
 fn a_front_that_is_full_becomes_an_array_between_two_seqnos() {
     let memtable = Memtable::new().with_front_bytes_max(1);
-    let arrays = || memtable.parts.load().arrays.len();
+    let arrays = || memtable.shared.parts().arrays.len();
     put(&memtable, 1, "a", "1");
     assert_eq!(arrays(), 0);
     put(&memtable, 2, "a", "2");

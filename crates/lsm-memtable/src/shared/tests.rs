@@ -1,0 +1,159 @@
+//! Merges of arrays that reads ask for: when, and beside what goes on meanwhile.
+
+use std::sync::Mutex as Lock;
+
+use bytes::Bytes;
+
+use crate::Memtable;
+use crate::array::merge as merge_all;
+
+use super::*;
+
+/// A memtable, and the merges that it asked for.
+struct Store {
+    memtable: Memtable,
+    wanted: Arc<Lock<Vec<ArrayMerge>>>,
+    seqno: u64,
+}
+
+/// So long that a batch is far smaller than the one before: no two are merged by the writer.
+const BATCHES: [u32; 4] = [4096, 1024, 256, 64];
+
+impl Store {
+    fn new() -> Self {
+        let wanted = Arc::new(Lock::new(Vec::new()));
+        let list = Arc::clone(&wanted);
+        let memtable = Memtable::new()
+            .with_array_merges(move |merge| list.lock().unwrap().push(merge))
+            .with_disposal(drop);
+        let mut store = Self {
+            memtable,
+            wanted,
+            seqno: 0,
+        };
+        for len in BATCHES {
+            store.put_batch(len);
+        }
+        assert_eq!(store.array_count(), BATCHES.len());
+        store
+    }
+
+    fn array_count(&self) -> usize {
+        self.memtable.shared.parts().arrays.len()
+    }
+
+    fn put_batch(&mut self, len: u32) {
+        self.seqno += 1;
+        let keys: Vec<_> = (0..len).map(u32::to_be_bytes).collect();
+        let value = self.seqno.to_le_bytes();
+        let entries = keys.iter().map(|key| (&key[..], Some(&value[..])));
+        self.memtable
+            .insert_large_batch(self.seqno, entries, Bytes::copy_from_slice);
+    }
+
+    fn put(&mut self, key: u32) {
+        self.seqno += 1;
+        let value = Bytes::copy_from_slice(&self.seqno.to_le_bytes());
+        let key = Bytes::copy_from_slice(&key.to_be_bytes());
+        self.memtable.insert(self.seqno, key, Some(value));
+    }
+
+    /// Reads keys of the oldest array alone until a merge is wanted, or there were so many.
+    fn read(&self, reads_max: u32) -> Option<ArrayMerge> {
+        for number in 0..reads_max {
+            let key = (2048 + number % 2048).to_be_bytes();
+            assert!(self.memtable.get(&key, self.seqno).is_some());
+            if let Some(merge) = self.wanted.lock().unwrap().pop() {
+                return Some(merge);
+            }
+        }
+        None
+    }
+
+    /// All that it answers: each key at each seqno.
+    fn answers(&self, seqno_max: u64) -> Vec<Option<u64>> {
+        let keys = (0..4200).step_by(7);
+        let at = |seqno: u64| keys.clone().map(move |key: u32| (key.to_be_bytes(), seqno));
+        let found = (0..=seqno_max).flat_map(at).map(|(key, seqno)| {
+            let found = self.memtable.get(&key, seqno)?;
+            Some(found.seqno)
+        });
+        found.collect()
+    }
+}
+
+#[test]
+fn reads_that_search_many_arrays_have_them_merged_once_it_pays() {
+    let store = Store::new();
+    let (before, bytes) = (store.answers(store.seqno), store.memtable.bytes());
+    drop(store.wanted.lock().unwrap().drain(..));
+    let entries: u32 = BATCHES.iter().sum();
+    // Each searches three in vain, and two entries are merged for what a search costs.
+    assert!(store.read(entries / 2 / 3 / 4).is_none(), "too early");
+    let merge = store.read(entries).expect("a merge that pays");
+    merge.run();
+    assert_eq!(store.array_count(), 1);
+    assert_eq!(store.answers(store.seqno), before);
+    assert_eq!(store.memtable.bytes(), bytes);
+    assert!(store.read(10 * entries).is_none(), "there is but one array");
+}
+
+#[test]
+fn what_is_written_during_a_merge_is_there_behind_it() {
+    let mut store = Store::new();
+    let merge = store.read(u32::MAX).unwrap();
+    let before = merge.0.begin_merge().unwrap();
+    assert!(merge.0.begin_merge().is_none(), "one at a time");
+    // As many and of such sizes that the writer would merge them otherwise.
+    for _ in 0..6 {
+        store.put_batch(64);
+    }
+    for key in 4000..4100 {
+        store.put(key);
+    }
+    let arrays: Vec<&Array> = before.arrays.iter().map(|array| &**array).collect();
+    let merged = merge_all(&arrays);
+    assert_eq!(store.array_count(), BATCHES.len() + 6);
+    let (seqno, bytes) = (store.seqno, store.memtable.bytes());
+    let answers = store.answers(seqno);
+    merge.0.end_merge(&before, merged);
+    assert_eq!(store.array_count(), 1 + 6);
+    assert_eq!(store.answers(seqno), answers);
+    assert_eq!(store.memtable.bytes(), bytes, "the front counts");
+    // From now on the writer merges again.
+    store.put_batch(64);
+    assert!(store.array_count() < 4);
+    assert_eq!(store.answers(seqno), answers);
+}
+
+#[test]
+fn a_cursor_goes_on_with_the_merged_array_at_its_next_seek() {
+    let store = Store::new();
+    let mut cursor = store.memtable.cursor(2);
+    cursor.seek(&2000_u32.to_be_bytes());
+    store.read(u32::MAX).unwrap().run();
+    assert!(store.memtable.superseded_bytes() > 0, "the cursor has them");
+    // It stands where it stood, and steps on.
+    assert_eq!(cursor.key(), Some(&2000_u32.to_be_bytes()[..]));
+    cursor.next();
+    assert_eq!(cursor.key(), Some(&2001_u32.to_be_bytes()[..]));
+    cursor.seek(&100_u32.to_be_bytes());
+    assert_eq!(store.memtable.superseded_bytes(), 0);
+    assert_eq!(
+        (cursor.key(), cursor.seqno()),
+        (Some(&100_u32.to_be_bytes()[..]), 2)
+    );
+    cursor.seek(&1024_u32.to_be_bytes());
+    assert_eq!(cursor.seqno(), 1, "older versions are there too");
+}
+
+#[test]
+fn cursors_that_seek_in_many_arrays_ask_for_a_merge_too() {
+    let store = Store::new();
+    let mut cursor = store.memtable.cursor(store.seqno);
+    let seeks = (0..u32::MAX).take_while(|number| {
+        cursor.seek(&(number % 4096).to_be_bytes());
+        store.wanted.lock().unwrap().is_empty()
+    });
+    assert!(seeks.count() < 4096);
+}
