@@ -76,18 +76,33 @@ pub(crate) struct Array {
     /// Of keys and values behind handles.
     shared_bytes: u64,
     memory_bytes: u64,
+    seqno_smallest: u64,
     seqno_largest: u64,
     has_versions: bool,
 }
+
+/// Copying so many bytes costs as much as merging an entry: some fifty nanoseconds.
+const BYTES_PER_COST: usize = 512;
 
 impl Array {
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
+    /// What it costs to merge it, in entries.
+    pub(crate) fn merge_cost(&self) -> usize {
+        self.len() + self.bytes.len() / BYTES_PER_COST
+    }
+
     /// Bytes that a merge copies.
+    #[cfg(test)]
     pub(crate) fn copied_bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Whether a read at `seqno` may find something: not if all entries are newer.
+    pub(crate) fn is_visible_at(&self, seqno: u64) -> bool {
+        self.seqno_smallest <= seqno
     }
 
     /// Bytes of keys and values, those behind handles too, [`ARRAY_ENTRY_OVERHEAD_BYTES`] each.
@@ -264,15 +279,30 @@ pub(crate) fn is_inline(key: &[u8], value: Option<&[u8]>) -> bool {
 }
 
 /// Makes an array of entries that come in its order.
-#[derive(Default)]
 pub(crate) struct ArrayBuilder {
     bytes: Vec<u8>,
     entries: Vec<ArrayEntry>,
     shared: Vec<(Bytes, Option<Bytes>)>,
     shared_bytes: u64,
+    seqno_smallest: u64,
     seqno_largest: u64,
     has_versions: bool,
     last_head: u64,
+}
+
+impl Default for ArrayBuilder {
+    fn default() -> Self {
+        Self {
+            bytes: Vec::new(),
+            entries: Vec::new(),
+            shared: Vec::new(),
+            shared_bytes: 0,
+            seqno_smallest: u64::MAX,
+            seqno_largest: 0,
+            has_versions: false,
+            last_head: 0,
+        }
+    }
 }
 
 impl ArrayBuilder {
@@ -309,6 +339,7 @@ impl ArrayBuilder {
             "newer versions come first"
         );
         self.has_versions |= order.is_eq();
+        self.seqno_smallest = self.seqno_smallest.min(seqno);
         self.seqno_largest = self.seqno_largest.max(seqno);
         let value_bytes = value.map_or(0, <[u8]>::len);
         let is_small = is_inline(key, value);
@@ -345,6 +376,7 @@ impl ArrayBuilder {
         });
         self.entries.extend(moved);
         self.shared_bytes += array.shared_bytes;
+        self.seqno_smallest = self.seqno_smallest.min(array.seqno_smallest);
         self.seqno_largest = self.seqno_largest.max(array.seqno_largest);
         self.has_versions |= array.has_versions;
         self.last_head = self.last_key().map_or(0, key_head);
@@ -362,6 +394,7 @@ impl ArrayBuilder {
             bytes: Bytes::from(self.bytes.into_boxed_slice()),
             shared: self.shared.into_boxed_slice(),
             shared_bytes: self.shared_bytes,
+            seqno_smallest: self.seqno_smallest,
             seqno_largest: self.seqno_largest,
             has_versions: self.has_versions,
         };

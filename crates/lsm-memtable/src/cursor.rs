@@ -153,6 +153,11 @@ impl MemtableCursor {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn part_count(&self) -> usize {
+        self.parts.len()
+    }
+
     #[inline]
     fn current(&self) -> Option<&PartCursor> {
         self.parts.get(self.current?)
@@ -160,8 +165,9 @@ impl MemtableCursor {
 
     fn place(&mut self, direction: Direction, key: &[u8], mut seek: impl FnMut(&mut PartCursor)) {
         self.renew();
-        let arrays_beyond_first = self.walked.arrays.len().saturating_sub(1);
-        self.shared.searched(arrays_beyond_first, key, self.seqno);
+        // The front and one array are searched in any case.
+        let in_vain = self.parts.len().saturating_sub(2);
+        self.shared.searched(in_vain, key, self.seqno);
         self.direction = direction;
         for part in &mut self.parts {
             seek(part);
@@ -170,11 +176,12 @@ impl MemtableCursor {
         self.choose();
     }
 
-    /// Goes on with the parts that the memtable has now, which answer as those did that it had.
+    /// Goes on with the parts that the memtable has now, which answer as those did that it had, if they are
+    /// fewer, and don't have many entries that are too new for it.
     #[inline]
     fn renew(&mut self) {
         let now = self.shared.parts();
-        if !Arc::ptr_eq(&now, &self.walked) {
+        if !Arc::ptr_eq(&now, &self.walked) && is_better(&now, &self.walked, self.seqno) {
             self.walked = Arc::clone(&now);
             self.parts = part_cursors(&self.walked, self.seqno);
         }
@@ -239,9 +246,23 @@ impl MemtableCursor {
     }
 }
 
+/// Whether a cursor at `seqno` is better off with the parts `now` than with those before.
+#[cold]
+fn is_better(now: &Parts, before: &Parts, seqno: u64) -> bool {
+    let sizes = |parts: &Parts| {
+        let arrays = parts.visible_arrays(seqno);
+        arrays.fold((0, 0), |(arrays, entries), array| {
+            (arrays + 1, entries + array.len())
+        })
+    };
+    let (arrays, entries) = sizes(now);
+    let (arrays_before, entries_before) = sizes(before);
+    arrays < arrays_before && entries / 2 <= entries_before
+}
+
 fn part_cursors(parts: &Parts, seqno: u64) -> Vec<PartCursor> {
     let front = Cursor::Front(FrontCursor::new(Arc::clone(&parts.front), seqno));
-    let arrays = parts.arrays.iter();
+    let arrays = parts.visible_arrays(seqno);
     let arrays = arrays.map(|array| Cursor::Array(ArrayCursor::new(Arc::clone(array), seqno)));
     std::iter::once(front)
         .chain(arrays)

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use crate::cursor::MemtableCursor;
 use crate::parts::{Disposal, HeldFront, Parts, Retired, flatten, sorted_batch};
-use crate::shared::{ArrayMerge, Shared, StartMerge, Writer};
+use crate::shared::{ArrayMerge, Shared, Writer};
 
 /// What an entry of the front costs beside the bytes of its key and value, as [`Memtable::bytes`]
 /// counts it: an estimate of 120 bytes.
@@ -100,7 +100,6 @@ pub struct Memtable {
     pub(crate) shared: Arc<Shared>,
     front_bytes_max: u64,
     disposal: Option<Disposal>,
-    start_merge: Option<StartMerge>,
     entry_count: AtomicU64,
     /// `u64::MAX` until the first insert, so that an empty memtable has smallest > largest.
     seqno_smallest: AtomicU64,
@@ -114,7 +113,6 @@ impl Memtable {
             shared: Arc::new(Shared::new(Parts::of_front(HeldFront::new(None)), None)),
             front_bytes_max: FRONT_BYTES_MAX,
             disposal: None,
-            start_merge: None,
             entry_count: AtomicU64::new(0),
             seqno_smallest: AtomicU64::new(u64::MAX),
             seqno_largest: AtomicU64::new(0),
@@ -138,16 +136,18 @@ impl Memtable {
     pub fn with_disposal(self, dispose: impl Fn(Retired) + Send + Sync + 'static) -> Self {
         debug_assert!(self.is_empty(), "configured before the first insert");
         let disposal: Disposal = Arc::new(dispose);
+        let parts = Parts::of_front(HeldFront::new(Some(Arc::clone(&disposal))));
         Self {
+            shared: Arc::new(Shared::new(parts, self.shared.start_merge())),
             disposal: Some(disposal),
             ..self
         }
-        .with_new_parts()
     }
 
     /// This memtable, still empty, which hands `start` a merge of its arrays whenever searching in many of
-    /// them has cost readers about as much as the merge would. `start` is called by the read that notices,
-    /// so it should have the merge run by another thread.
+    /// them has cost readers about as much as the merge would; one at a time. `start` is called by the read
+    /// that notices, so it should have the merge run by another thread: run in place, it would wait for an
+    /// insert whose iterator reads.
     ///
     /// # Examples
     ///
@@ -161,22 +161,13 @@ impl Memtable {
     /// assert!(memtable.get(b"k", 1).is_some());
     /// ```
     #[must_use]
-    pub fn with_array_merges(self, start: impl Fn(ArrayMerge) + Send + Sync + 'static) -> Self {
+    pub fn with_array_merges(mut self, start: impl Fn(ArrayMerge) + Send + Sync + 'static) -> Self {
         debug_assert!(self.is_empty(), "configured before the first insert");
-        let start: StartMerge = Arc::new(start);
-        Self {
-            start_merge: Some(start),
-            ..self
+        // Nobody else has it yet.
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.set_start_merge(Arc::new(start));
         }
-        .with_new_parts()
-    }
-
-    fn with_new_parts(self) -> Self {
-        let parts = Parts::of_front(HeldFront::new(self.disposal.clone()));
-        Self {
-            shared: Arc::new(Shared::new(parts, self.start_merge.clone())),
-            ..self
-        }
+        self
     }
 
     /// Inserts version `seqno` of `key`: a value, or `None` for a tombstone.
@@ -247,7 +238,7 @@ impl Memtable {
         let added = array.len() as u64;
         writer.latest_is_copied = !array.has_handles();
         let parts = self.shared.parts();
-        let parts = parts.with(array, Arc::clone(&parts.front), writer.may_merge());
+        let parts = parts.with(array, Arc::clone(&parts.front), writer.being_merged);
         self.shared.replace_parts(&writer, parts);
         self.note_inserted(seqno, added);
     }
@@ -318,7 +309,7 @@ impl Memtable {
             .lock_superseded()
             .note_front(&parts.front, tally.bytes + tally.slack_bytes);
         let front = HeldFront::new(self.disposal.clone());
-        let parts = parts.with(array, front, writer.may_merge());
+        let parts = parts.with(array, front, writer.being_merged);
         self.shared.replace_parts(writer, parts);
     }
 

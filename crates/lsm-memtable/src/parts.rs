@@ -29,9 +29,6 @@ const MERGE_COST_MIN: usize = 128 << 10;
 const MERGE_COST_SHARE: usize = 16;
 /// So many arrays may be too large for that. Of more, some two neighbours never are.
 const LARGE_ARRAYS_MAX: usize = 32;
-/// Copying so many bytes costs as much as merging an entry: some fifty nanoseconds.
-const BYTES_PER_COST: usize = 512;
-
 /// A front that a memtable needs no more; to be dropped where nobody waits for it.
 ///
 /// Dropping it frees some thousands of nodes one by one, which takes a fraction of a millisecond.
@@ -101,19 +98,29 @@ impl Parts {
         self.arrays.iter().map(|array| array.memory_bytes()).sum()
     }
 
-    /// Entries of all arrays.
-    pub(crate) fn array_entries(&self) -> u64 {
-        self.arrays.iter().map(|array| array.len() as u64).sum()
+    /// What it costs to merge all arrays, in entries.
+    pub(crate) fn merge_cost(&self) -> u64 {
+        self.arrays
+            .iter()
+            .map(|array| array.merge_cost() as u64)
+            .sum()
+    }
+
+    /// The arrays in which a read at `seqno` may find something.
+    pub(crate) fn visible_arrays(&self, seqno: u64) -> impl Iterator<Item = &Arc<Array>> {
+        let arrays = self.arrays.iter();
+        arrays.filter(move |array| array.is_visible_at(seqno))
     }
 
     /// These parts with `newest` before the arrays, and `front`, which is empty; with arrays of one size
-    /// merged, if `may_merge`.
-    pub(crate) fn with(&self, newest: Array, front: Arc<HeldFront>, may_merge: bool) -> Self {
+    /// merged. The oldest arrays, so many, are left alone.
+    pub(crate) fn with(&self, newest: Array, front: Arc<HeldFront>, left_alone: usize) -> Self {
         let mut arrays = self.arrays.clone();
         arrays.insert(0, Arc::new(newest));
-        if may_merge {
-            merge_alike(&mut arrays);
-        }
+        let rest = arrays.split_off(arrays.len().saturating_sub(left_alone));
+        let cost_of_rest = rest.iter().map(|array| array.merge_cost()).sum();
+        merge_alike(&mut arrays, cost_of_rest);
+        arrays.extend(rest);
         Self { front, arrays }
     }
 
@@ -181,12 +188,12 @@ pub(crate) fn sorted_batch<'a>(
     builder.finish()
 }
 
-/// Merges arrays, newest first, as long as there are enough of one size, or too many.
-fn merge_alike(arrays: &mut Vec<Arc<Array>>) {
-    let cost = |array: &Arc<Array>| array.len() + array.copied_bytes() / BYTES_PER_COST;
+/// Merges arrays, newest first, as long as there are enough of one size, or too many. To merge what else
+/// the memtable has would cost so much.
+fn merge_alike(arrays: &mut Vec<Arc<Array>>, cost_of_rest: usize) {
     loop {
-        let costs: Vec<usize> = arrays.iter().map(cost).collect();
-        let Some(neighbours) = pick_merge(&costs) else {
+        let costs: Vec<usize> = arrays.iter().map(|array| array.merge_cost()).collect();
+        let Some(neighbours) = pick_merge(&costs, cost_of_rest) else {
             return;
         };
         let picked = arrays.get(neighbours.clone()).unwrap_or_default();
@@ -200,8 +207,9 @@ fn merge_alike(arrays: &mut Vec<Arc<Array>>) {
 ///
 /// The newest, if they are [`MERGE_ARRAYS`] that are no larger than the newest, give or take as many
 /// times. Else, if too many have outgrown that, the two of those that are smallest.
-fn pick_merge(costs: &[usize]) -> Option<Range<usize>> {
-    let cost_max = (costs.iter().sum::<usize>() / MERGE_COST_SHARE).max(MERGE_COST_MIN);
+fn pick_merge(costs: &[usize], cost_of_rest: usize) -> Option<Range<usize>> {
+    let cost = costs.iter().sum::<usize>() + cost_of_rest;
+    let cost_max = (cost / MERGE_COST_SHARE).max(MERGE_COST_MIN);
     let class = size_class(*costs.first()?);
     let mut sum = 0;
     let alike = costs.iter().take_while(|cost| {

@@ -24,8 +24,16 @@ impl Superseded {
     /// Of the arrays of `before`, those that are not in `now` were merged.
     pub(crate) fn note_arrays(&mut self, before: &Parts, now: &Parts) {
         self.arrays.retain(|array| array.strong_count() > 0);
-        let is_kept = |array: &&Arc<Array>| now.arrays.iter().any(|kept| Arc::ptr_eq(kept, array));
-        let merged = before.arrays.iter().filter(|array| !is_kept(array));
+        // The oldest are nearly always the same, and may be many.
+        let oldest = before.arrays.iter().rev().zip(now.arrays.iter().rev());
+        let same = oldest
+            .take_while(|(array, kept)| Arc::ptr_eq(array, kept))
+            .count();
+        let changed = |parts: &Parts| parts.arrays.len() - same;
+        let kept = now.arrays.get(..changed(now)).unwrap_or_default();
+        let is_kept = |array: &&Arc<Array>| kept.iter().any(|kept| Arc::ptr_eq(kept, array));
+        let arrays = before.arrays.get(..changed(before)).unwrap_or_default();
+        let merged = arrays.iter().filter(|array| !is_kept(array));
         self.arrays.extend(merged.map(Arc::downgrade));
     }
 

@@ -281,8 +281,8 @@ impl Pair {
                 self.position = None;
             }
             Step::MergeArrays => {
-                ArrayMerge(Arc::clone(&self.memtable.shared)).run();
-                assert!(self.memtable.shared.parts().arrays.len() <= 1);
+                let shared = Arc::downgrade(&self.memtable.shared);
+                ArrayMerge { shared }.run();
             }
             Step::SeekFirst => {
                 self.cursor.seek_first();

@@ -4,6 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 
+/// Of a memtable that has no others.
+fn pick_merge(costs: &[usize]) -> Option<Range<usize>> {
+    super::pick_merge(costs, 0)
+}
+
 #[test]
 fn four_arrays_of_one_size_are_merged_and_fewer_are_not() {
     assert_eq!(pick_merge(&[]), None);
@@ -75,7 +80,7 @@ fn arrays_stay_few_however_many_fronts_there_were() {
         let entries: Vec<_> = keys.iter().map(|key| (&key[..], None)).collect();
         let array = sorted_batch(seqno, &entries, Bytes::copy_from_slice);
         arrays.insert(0, Arc::new(array));
-        merge_alike(&mut arrays);
+        merge_alike(&mut arrays, 0);
         assert!(arrays.len() <= 3 * 6, "{} after {seqno}", arrays.len());
     }
     let entries: usize = arrays.iter().map(|array| array.len()).sum();

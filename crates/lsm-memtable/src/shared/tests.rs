@@ -4,8 +4,8 @@ use std::sync::Mutex as Lock;
 
 use bytes::Bytes;
 
-use crate::Memtable;
 use crate::array::merge as merge_all;
+use crate::{Memtable, MemtableCursor};
 
 use super::*;
 
@@ -18,6 +18,9 @@ struct Store {
 
 /// So long that a batch is far smaller than the one before: no two are merged by the writer.
 const BATCHES: [u32; 4] = [4096, 1024, 256, 64];
+
+/// Far more than any merge here has to be paid with.
+const READS_MAX: u32 = 1_000_000;
 
 impl Store {
     fn new() -> Self {
@@ -61,7 +64,7 @@ impl Store {
     /// Reads keys of the oldest array alone until a merge is wanted, or there were so many.
     fn read(&self, reads_max: u32) -> Option<ArrayMerge> {
         for number in 0..reads_max {
-            let key = (2048 + number % 2048).to_be_bytes();
+            let key = (2100 + number % 1900).to_be_bytes();
             assert!(self.memtable.get(&key, self.seqno).is_some());
             if let Some(merge) = self.wanted.lock().unwrap().pop() {
                 return Some(merge);
@@ -101,29 +104,82 @@ fn reads_that_search_many_arrays_have_them_merged_once_it_pays() {
 #[test]
 fn what_is_written_during_a_merge_is_there_behind_it() {
     let mut store = Store::new();
-    let merge = store.read(u32::MAX).unwrap();
-    let before = merge.0.begin_merge().unwrap();
-    assert!(merge.0.begin_merge().is_none(), "one at a time");
-    // As many and of such sizes that the writer would merge them otherwise.
-    for _ in 0..6 {
+    let merge = store.read(READS_MAX).unwrap();
+    let shared = Arc::clone(&store.memtable.shared);
+    let before = shared.begin_merge().unwrap();
+    let under_way = UnderWay(&shared);
+    assert!(shared.begin_merge().is_none(), "one at a time");
+    // The writer merges what it adds, and nothing else.
+    for _ in 0..60 {
         store.put_batch(64);
+        assert!(store.array_count() < BATCHES.len() + 9);
     }
     for key in 4000..4100 {
         store.put(key);
     }
     let arrays: Vec<&Array> = before.arrays.iter().map(|array| &**array).collect();
     let merged = merge_all(&arrays);
-    assert_eq!(store.array_count(), BATCHES.len() + 6);
+    let added = store.array_count() - BATCHES.len();
     let (seqno, bytes) = (store.seqno, store.memtable.bytes());
     let answers = store.answers(seqno);
-    merge.0.end_merge(&before, merged);
-    assert_eq!(store.array_count(), 1 + 6);
+    shared.end_merge(&before, merged);
+    drop(under_way);
+    drop(merge);
+    assert_eq!(store.array_count(), 1 + added);
     assert_eq!(store.answers(seqno), answers);
     assert_eq!(store.memtable.bytes(), bytes, "the front counts");
-    // From now on the writer merges again.
-    store.put_batch(64);
-    assert!(store.array_count() < 4);
-    assert_eq!(store.answers(seqno), answers);
+    // From now on the writer merges all of them again.
+    assert_eq!(shared.lock_writer().being_merged, 0);
+}
+
+#[test]
+fn one_merge_is_asked_for_at_a_time_and_another_when_reads_have_paid_for_it() {
+    let mut store = Store::new();
+    let merge = store.read(READS_MAX).unwrap();
+    assert!(store.read(10_000).is_none(), "one is wanted already");
+    drop(merge);
+    assert!(
+        store.read(200).is_none(),
+        "what reads did before is forgotten"
+    );
+    store.read(READS_MAX).unwrap().run();
+    store.put_batch(1024);
+    let merge = store.read(READS_MAX).unwrap();
+    drop(store.memtable);
+    assert_eq!(merge.memory_bytes(), 0);
+    merge.run();
+}
+
+#[test]
+fn nothing_is_merged_while_cursors_keep_as_much_alive_as_that_would_take() {
+    let mut store = Store::new();
+    let mut cursors = Vec::new();
+    for round in 0..4 {
+        cursors.push(store.memtable.cursor(store.seqno));
+        store.read(READS_MAX).unwrap().run();
+        store.put_batch(2048);
+        assert_eq!(store.array_count() > 2, round > 1, "{round}");
+    }
+}
+
+#[test]
+fn an_older_cursor_is_spared_what_is_too_new_for_it() {
+    let mut store = Store::new();
+    let mut cursor = store.memtable.cursor(1);
+    let parts = |cursor: &MemtableCursor| cursor.part_count();
+    assert_eq!(parts(&cursor), 1 + 1, "the front, and one array");
+    for _ in 0..40 {
+        store.put_batch(2048);
+    }
+    let merge = store.read(READS_MAX).unwrap();
+    merge.run();
+    assert_eq!(store.array_count(), 1);
+    cursor.seek(&77_u32.to_be_bytes());
+    assert_eq!((parts(&cursor), cursor.seqno()), (1 + 1, 1));
+    assert!(
+        store.memtable.superseded_bytes() > 0,
+        "it keeps what it had"
+    );
 }
 
 #[test]
@@ -131,7 +187,7 @@ fn a_cursor_goes_on_with_the_merged_array_at_its_next_seek() {
     let store = Store::new();
     let mut cursor = store.memtable.cursor(2);
     cursor.seek(&2000_u32.to_be_bytes());
-    store.read(u32::MAX).unwrap().run();
+    store.read(READS_MAX).unwrap().run();
     assert!(store.memtable.superseded_bytes() > 0, "the cursor has them");
     // It stands where it stood, and steps on.
     assert_eq!(cursor.key(), Some(&2000_u32.to_be_bytes()[..]));
@@ -151,7 +207,7 @@ fn a_cursor_goes_on_with_the_merged_array_at_its_next_seek() {
 fn cursors_that_seek_in_many_arrays_ask_for_a_merge_too() {
     let store = Store::new();
     let mut cursor = store.memtable.cursor(store.seqno);
-    let seeks = (0..u32::MAX).take_while(|number| {
+    let seeks = (0..READS_MAX).take_while(|number| {
         cursor.seek(&(number % 4096).to_be_bytes());
         store.wanted.lock().unwrap().is_empty()
     });
