@@ -84,7 +84,9 @@ impl LsmConfig {
         }
     }
 
-    /// Bytes a memtable may hold before it is sealed and flushed. 0 or 1 flushes on every write.
+    /// Bytes a memtable may hold before it is sealed and flushed. 0 or 1 flushes on every write. When reads
+    /// have its arrays merged, and for as long as iterators stand on what was merged, it takes up to twice
+    /// as many.
     #[must_use]
     pub fn memtable_capacity(mut self, bytes: usize) -> Self {
         self.memtable_capacity_bytes = bytes;
