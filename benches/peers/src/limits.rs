@@ -36,6 +36,7 @@ pub fn measure(dir: &Path) -> Result<Vec<Row>> {
     ] {
         rows.push(sync_rate(dir, mode)?);
     }
+    rows.push(write_rate(dir)?);
     rows.extend(file_rates(dir)?);
     Ok(rows)
 }
@@ -147,6 +148,19 @@ fn sync_rate(dir: &Path, growth: Growth) -> Result<Row> {
         Ok(file.sync_data()?)
     })?;
     std::fs::remove_file(&path)?;
+    Ok(row(name, done.per_second(), "/s", Better::More))
+}
+
+/// Records handed to the operating system one by one: what a relaxed write can't do without.
+fn write_rate(dir: &Path) -> Result<Row> {
+    let path = dir.join("limit-write");
+    let file = File::create(&path)?;
+    let record = [7; RECORD_BYTES];
+    let done = measure::paced(FILE_BYTES as usize / RECORD_BYTES, BUDGET, |index| {
+        Ok(file.write_all_at(&record, (index * RECORD_BYTES) as u64)?)
+    })?;
+    std::fs::remove_file(&path)?;
+    let name = "write of 256 bytes, appending";
     Ok(row(name, done.per_second(), "/s", Better::More))
 }
 
