@@ -113,7 +113,10 @@ impl Target {
             // A few choices can make a file of many kilobytes.
             Self::Run | Self::Sidecar | Self::Segment | Self::Manifest => 8 << 20,
             // Stores with memtables, caches and preallocated logs.
-            Self::Directory | Self::Operations => 16 << 20,
+            Self::Directory => 16 << 20,
+            // And a simulated disk which keeps all that a power cut could bring back: of a store whose
+            // merges fail for want of room, every output that was removed since the directory's last sync.
+            Self::Operations => 64 << 20,
         };
         fixed + 64 * input_len
     }
