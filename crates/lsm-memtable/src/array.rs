@@ -90,6 +90,7 @@ pub(crate) struct Array {
 const BYTES_PER_COST: usize = 512;
 
 impl Array {
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -130,6 +131,7 @@ impl Array {
     }
 
     /// The key at `at`, which is below the length; empty if it is not.
+    #[inline]
     pub(crate) fn key(&self, at: usize) -> &[u8] {
         self.entries.get(at).map_or(&[], |entry| self.key_of(entry))
     }
@@ -143,6 +145,7 @@ impl Array {
     }
 
     /// The value at `at`; `None` for a tombstone.
+    #[inline]
     pub(crate) fn value(&self, at: usize) -> Option<&[u8]> {
         match self.entries.get(at)?.place {
             Place::Inline {
@@ -158,6 +161,7 @@ impl Array {
         }
     }
 
+    #[inline]
     pub(crate) fn seqno(&self, at: usize) -> u64 {
         self.entries.get(at).map_or(0, |entry| entry.seqno)
     }
@@ -259,6 +263,7 @@ impl Array {
         low
     }
 
+    #[inline]
     fn key_of(&self, entry: &ArrayEntry) -> &[u8] {
         match entry.place {
             Place::Inline {
@@ -322,6 +327,7 @@ impl ArrayBuilder {
 
     /// Adds an entry behind all others. `handles` are its key and value, and asked for only if it is
     /// not copied.
+    #[inline]
     pub(crate) fn push(
         &mut self,
         key: &[u8],
