@@ -27,8 +27,9 @@ const ASKED_FIRST: u64 = 2;
 /// What is remembered of *gaps*: ranges of keys in which nothing has a value.
 ///
 /// A [`LiveCursor`] asks it before it seeks to a key, any key, and in the middle of a stretch of
-/// tombstones; and it tells it of those that it has stepped over. All of it is about what the cursor shows: an implementor that serves cursors
-/// over different states of a store has to tell them apart. `()` remembers nothing.
+/// tombstones; and it tells it of those that it has stepped over. All of it is about what the cursor
+/// shows: an implementor that serves cursors over different states of a store has to tell them apart.
+/// `()` remembers nothing.
 pub trait KnownGaps {
     /// The first key behind a gap that holds `key`: greater than `key`. `is_tombstone`: the cursor
     /// stands at one of that key, so the gap spares it others; else it may spare nothing.

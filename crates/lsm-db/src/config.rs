@@ -85,8 +85,8 @@ impl LsmConfig {
     }
 
     /// Bytes a memtable may hold before it is sealed and flushed. 0 or 1 flushes on every write. When reads
-    /// have its arrays merged, and for as long as iterators stand on what was merged, it takes up to twice
-    /// as many.
+    /// have its arrays merged, and for as long as iterators stand on what was merged, it takes up to three
+    /// times as many.
     #[must_use]
     pub fn memtable_capacity(mut self, bytes: usize) -> Self {
         self.memtable_capacity_bytes = bytes;

@@ -333,9 +333,11 @@ impl Memtable {
         let parts = self.shared.parts();
         let in_front = parts.front.get(key, seqno);
         in_front.or_else(|| {
-            let mut arrays = parts.arrays.iter();
-            let found = arrays.find_map(|array| array.get(key, seqno));
-            let searched = parts.arrays.len() - arrays.len();
+            let mut searched = 0_usize;
+            let found = parts.visible_arrays(seqno).find_map(|array| {
+                searched += 1;
+                array.get(key, seqno)
+            });
             self.shared.searched(searched.saturating_sub(1), key, seqno);
             found
         })
@@ -345,8 +347,8 @@ impl Memtable {
     /// included.
     ///
     /// It keeps the parts alive that the memtable had at its latest seek, and is not positioned until the
-    /// first. `seqno` should be published: the cursor then shows one unchanging snapshot. Entries that are inserted later at
-    /// or below `seqno` may or may not be seen.
+    /// first. `seqno` should be published: the cursor then shows one unchanging snapshot. Entries that are
+    /// inserted later at or below `seqno` may or may not be seen.
     pub fn cursor(&self, seqno: u64) -> MemtableCursor {
         MemtableCursor::new(Arc::clone(&self.shared), seqno)
     }

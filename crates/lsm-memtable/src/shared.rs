@@ -198,7 +198,8 @@ pub struct ArrayMerge {
 }
 
 impl ArrayMerge {
-    /// The bytes of memory that the merged array will take, beside those it is made of until it is done.
+    /// The bytes of memory that the merged array will take at most, beside those it is made of until it is
+    /// done. Values behind handles are counted, and not copied.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         let shared = self.shared.upgrade();

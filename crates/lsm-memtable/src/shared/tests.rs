@@ -213,3 +213,13 @@ fn cursors_that_seek_in_many_arrays_ask_for_a_merge_too() {
     });
     assert!(seeks.count() < 4096);
 }
+
+#[test]
+fn reads_search_no_array_that_is_too_new_for_them() {
+    let store = Store::new();
+    for number in 0..100_000_u32 {
+        // The oldest alone is visible, and has half of these keys.
+        let _ = store.memtable.get(&(number % 8192).to_be_bytes(), 1);
+    }
+    assert!(store.wanted.lock().unwrap().is_empty());
+}
