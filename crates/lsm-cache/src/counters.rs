@@ -1,6 +1,6 @@
-//! What the cache counts, without making its readers meet in one cache line.
+//! What is counted where many threads pass, without making them meet in one cache line.
 //!
-//! Each thread adds to one of a few lanes, each on a cache line of its own; reading adds the lanes
+//! Each thread adds to one of a few lanes, each on cache lines of its own; reading adds the lanes
 //! up. All accesses are `Relaxed`: the numbers are statistics, and order nothing.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -28,15 +28,66 @@ pub struct CacheStats {
 
 const LANES: usize = 16;
 
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    lanes: [Lane; LANES],
+/// `N` counts that many threads add to at once, each thread in a lane of its own: an addition takes
+/// no cache line from another thread, as long as there are no more than 16 of them.
+///
+/// An addition costs a few nanoseconds; reading a count adds up all lanes. Counts wrap around, and order
+/// nothing: of additions that go on meanwhile a sum has some.
+///
+/// ```
+/// use lsm_cache::StripedCounts;
+///
+/// let counts = StripedCounts::<2>::default();
+/// std::thread::scope(|scope| {
+///     for _ in 0..4 {
+///         scope.spawn(|| counts.add(1, 10));
+///     }
+/// });
+/// assert_eq!([counts.sum(0), counts.sum(1)], [0, 40]);
+/// ```
+#[derive(Debug)]
+pub struct StripedCounts<const N: usize> {
+    lanes: [Lane<N>; LANES],
 }
 
 /// Two cache lines, because processors fetch them in pairs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
-struct Lane([AtomicU64; EVENTS]);
+struct Lane<const N: usize>([AtomicU64; N]);
+
+impl<const N: usize> Default for StripedCounts<N> {
+    fn default() -> Self {
+        let zeros = || Lane(std::array::from_fn(|_| AtomicU64::new(0)));
+        Self {
+            lanes: std::array::from_fn(|_| zeros()),
+        }
+    }
+}
+
+impl<const N: usize> StripedCounts<N> {
+    /// Adds to one of the counts, which are numbered from 0; there is nothing to add to from `N` on.
+    /// Returns what the thread's lane had before: so whoever adds can tell, without reading all lanes,
+    /// when it is time to look.
+    #[inline]
+    pub fn add(&self, count: usize, times: u64) -> u64 {
+        let lane = LANE.with(|lane| *lane) % LANES;
+        let count = self.lanes.get(lane).and_then(|lane| lane.0.get(count));
+        count.map_or(0, |count| count.fetch_add(times, Ordering::Relaxed))
+    }
+
+    /// One of the counts.
+    #[must_use]
+    pub fn sum(&self, count: usize) -> u64 {
+        let counts = self.lanes.iter().filter_map(|lane| lane.0.get(count));
+        counts
+            .map(|count| count.load(Ordering::Relaxed))
+            .fold(0, u64::wrapping_add)
+    }
+}
+
+/// What is counted of a cache.
+#[derive(Debug, Default)]
+pub(crate) struct Counters(StripedCounts<EVENTS>);
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Event {
@@ -58,19 +109,11 @@ impl Counters {
 
     #[inline]
     pub(crate) fn add(&self, event: Event, times: u64) {
-        let lane = LANE.with(|lane| *lane) % LANES;
-        if let Some(count) = self.lanes.get(lane).and_then(|l| l.0.get(event as usize)) {
-            count.fetch_add(times, Ordering::Relaxed);
-        }
+        self.0.add(event as usize, times);
     }
 
     pub(crate) fn stats(&self) -> CacheStats {
-        let sum = |event: Event| {
-            let counts = self.lanes.iter().filter_map(|l| l.0.get(event as usize));
-            counts
-                .map(|count| count.load(Ordering::Relaxed))
-                .fold(0, u64::wrapping_add)
-        };
+        let sum = |event: Event| self.0.sum(event as usize);
         CacheStats {
             hits: sum(Event::Hit),
             misses: sum(Event::Miss),

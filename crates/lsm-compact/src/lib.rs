@@ -31,7 +31,7 @@ pub use live::{KnownGaps, LiveCursor};
 pub use merge::MergeCursor;
 pub use options::PickerOptions;
 pub use outflow::Outflow;
-pub use picker::{pick, pick_range};
+pub use picker::{pick, pick_for_readers, pick_range};
 pub use placement::place_by_age;
 pub use pressure::{PressureOptions, pressure, share};
 pub use range::{RangeCursor, prefix_bounds};

@@ -91,6 +91,28 @@ pub fn pick(
         .or_else(|| picker.in_place())
 }
 
+/// The compaction that would spare readers most, below every trigger; `None` if level 0 has nothing to
+/// give.
+///
+/// Each run of level 0 is one more place to look into for every read. [`pick`] takes them at a number that
+/// suits writers; where much is read and little written, some stay for good. This takes all of one stretch
+/// of keys, however few. When that is worth what it costs, the caller has to judge: the bytes of the
+/// job's inputs are what is read and written again, nothing if it is a move. As with [`pick`]: nothing
+/// set aside, and no conflict with `claims`.
+#[must_use]
+pub fn pick_for_readers(
+    version: &Version,
+    options: &PickerOptions,
+    claims: &Claims,
+    set_aside: &dyn Fn(RunId) -> bool,
+) -> Option<Job> {
+    if !options.is_on() {
+        return None;
+    }
+    let picker = Picker::new(version, options, claims, set_aside);
+    picker.l0_job(&picker.unblocked_l0_runs(), |_| true)
+}
+
 /// The next compaction that brings the keys between `lower` and `upper` to their final place.
 ///
 /// For compaction on demand: run the job, install its edit and ask again, until the answer is

@@ -9,7 +9,7 @@
 //! ----
 //! L0 20, L3 50                  bytes by level
 //!
-//! pick aside=7 claim=0-3:a-c    also: range=a..c
+//! pick aside=7 claim=0-3:a-c    also: range=a..c, readers
 //! ----
 //! merge L0 3 2, L3 1 -> L3 [a, z]
 //! ```
@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 use lsm_compact::{
     Claims, Job, JobKind, PickerOptions, Targets, debt_bytes, edit_for, l0_backlog_runs, move_edit,
-    pick, pick_range, scores,
+    pick, pick_for_readers, pick_range, scores,
 };
 use lsm_version::{RunId, RunMeta, Version, VersionEdit};
 
@@ -53,6 +53,7 @@ struct Tree {
 struct Arguments {
     aside: HashSet<RunId>,
     claims: Claims,
+    readers: bool,
     range: Option<[Bound<Vec<u8>>; 2]>,
 }
 
@@ -109,6 +110,7 @@ fn arguments(words: &[&str]) -> Arguments {
                 let (lower, upper) = range.split_once("..").expect("range=lower..upper");
                 arguments.range = Some([bound(lower), bound(upper)]);
             }
+            None if *word == "readers" => arguments.readers = true,
             _ => panic!("unknown argument {word:?}"),
         }
     }
@@ -194,6 +196,7 @@ impl Tree {
         let set_aside = |id| arguments.aside.contains(&id);
         let (version, options, claims) = (&self.version, &self.options, &arguments.claims);
         match &arguments.range {
+            None if arguments.readers => pick_for_readers(version, options, claims, &set_aside),
             None => pick(version, options, claims, &set_aside),
             Some([lower, upper]) => {
                 let (lower, upper) = (lower.as_ref(), upper.as_ref());
@@ -336,4 +339,9 @@ fn automatic_picks_are_as_drawn() {
 #[test]
 fn picks_on_demand_are_as_drawn() {
     check("pick_range.txt");
+}
+
+#[test]
+fn picks_for_readers_are_as_drawn() {
+    check("pick_for_readers.txt");
 }

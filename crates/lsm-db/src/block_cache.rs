@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lsm_cache::{PagePool, Pages};
+use lsm_cache::{PagePool, Pages, StripedCounts};
 use lsm_format::Block;
 
 /// Indexes and filters may take this many bytes even if the cache is smaller, or off: without them
@@ -19,9 +19,27 @@ const SHARES: u64 = 16;
 
 /// What reads have cost; see [`crate::Stats`] for what each means.
 #[derive(Debug, Default)]
-pub(crate) struct ReadCounters {
-    pub(crate) blocks_read: AtomicU64,
-    pub(crate) filter_skips: AtomicU64,
+pub(crate) struct ReadCounters(StripedCounts<2>);
+
+const BLOCKS_READ: usize = 0;
+const FILTER_SKIPS: usize = 1;
+
+impl ReadCounters {
+    pub(crate) fn count_blocks(&self, blocks: u64) {
+        self.0.add(BLOCKS_READ, blocks);
+    }
+
+    pub(crate) fn count_filter_skip(&self) {
+        self.0.add(FILTER_SKIPS, 1);
+    }
+
+    pub(crate) fn blocks_read(&self) -> u64 {
+        self.0.sum(BLOCKS_READ)
+    }
+
+    pub(crate) fn filter_skips(&self) -> u64 {
+        self.0.sum(FILTER_SKIPS)
+    }
 }
 
 #[derive(Debug)]
@@ -71,11 +89,5 @@ impl BlockCache {
 
     pub(crate) fn used_bytes(&self) -> u64 {
         self.blocks.used_bytes()
-    }
-
-    pub(crate) fn count_reads(&self, blocks: u64) {
-        self.counters
-            .blocks_read
-            .fetch_add(blocks, Ordering::Relaxed);
     }
 }

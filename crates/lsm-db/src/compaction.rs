@@ -5,18 +5,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use lsm_compact::{
     ClaimId, Claims, Elision, Job, JobError, JobKind, JobOutput, Sink, Splitter, edit_for,
-    move_edit, pick,
+    move_edit, pick, pick_for_readers,
 };
 use lsm_version::{RunId, RunMeta, Version, VersionEdit, run_file_name};
 
 use crate::attempts::Attempts;
 use crate::engine::Engine;
+use crate::run_blocks::Caching;
 use crate::run_writer::RunOutput;
-use crate::source::{Caching, Source};
+use crate::source::Source;
 use crate::sync::locked;
 use crate::view::Tree;
 use crate::{Error, Result, lane};
@@ -81,15 +82,37 @@ impl Engine {
         });
     }
 
+    /// Has readers ask for a compaction of level 0 when they have spent what it costs.
+    pub(crate) fn serve_l0_readers(self: &Arc<Self>) {
+        let (engine, pool) = (Arc::downgrade(self), self.pool.clone());
+        self.run_context.l0_reads.when_due(move || {
+            let engine = Weak::clone(&engine);
+            pool.submit(lane::COMPACT, move || {
+                // A cursor may be read when the handle is long gone.
+                if let Some(engine) = engine.upgrade()
+                    && !engine.compactions.retry_is_pending()
+                {
+                    engine.guarded(|| engine.compact_next());
+                }
+            });
+        });
+    }
+
     /// Runs one picked job, and comes back for the next.
     fn compact_next(self: &Arc<Self>) {
         if self.is_closing() || self.health.is_poisoned() {
             return;
         }
         let options = &self.picker_options;
-        let claimed =
-            self.claim_job(|version, claims, set_aside| pick(version, options, claims, set_aside));
+        let is_due = self.run_context.l0_reads.is_due();
+        let claimed = self.claim_job(|version, claims, set_aside| {
+            let for_readers = || pick_for_readers(version, options, claims, set_aside);
+            pick(version, options, claims, set_aside).or_else(|| is_due.then(for_readers).flatten())
+        });
         let Some((job, claim)) = claimed else {
+            if is_due {
+                self.run_context.l0_reads.start_over();
+            }
             return;
         };
         match self.run_job(&job, claim) {
@@ -167,6 +190,9 @@ impl Engine {
         if done.is_ok() {
             let from_l0 = job.inputs.iter().filter(|(level, _)| *level == 0);
             let l0_bytes = from_l0.map(|(_, run)| run.file_len).sum();
+            if l0_bytes > 0 {
+                self.run_context.l0_reads.start_over();
+            }
             let took = self.pool.scheduler().now().saturating_sub(start);
             self.throttle.note_job(l0_bytes, took);
         }

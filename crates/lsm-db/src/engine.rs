@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use lsm_compact::{Claims, PickerOptions, debt_bytes, l0_backlog_runs};
+use lsm_compact::{Claims, JobKind, PickerOptions, debt_bytes, l0_backlog_runs, pick_for_readers};
 use lsm_fs::FileSystem;
 use lsm_scheduler::{Pool, Signal};
 use lsm_version::{CommitError, Manifest, RunMeta, VersionEdit};
@@ -305,6 +305,12 @@ impl Engine {
         let view = self.view();
         let set_aside = |id| self.set_aside.contains(id);
         let (version, options) = (&view.tree.version, &self.picker_options);
+        let for_readers = pick_for_readers(version, options, &Claims::default(), &set_aside);
+        let l0_reads = &self.run_context.l0_reads;
+        l0_reads.set_cost(for_readers.map(|job| match job.kind {
+            JobKind::Move => 0,
+            JobKind::Merge => job.input_bytes(),
+        }));
         *debt = Debt {
             bytes: debt_bytes(version, options, &set_aside),
             l0_runs: l0_backlog_runs(version, options, &set_aside),

@@ -57,8 +57,9 @@ mod tests {
     use lsm_fs::SimFs;
 
     use super::*;
+    use crate::run_blocks::Caching;
     use crate::run_writer::RunOutput;
-    use crate::source::{Caching, Source};
+    use crate::source::Source;
     use crate::{LsmConfig, Scheduler, recovery};
 
     #[test]

@@ -28,6 +28,7 @@ use crate::engine::{Engine, Parts};
 use crate::filter::Filters;
 use crate::health::Health;
 use crate::job_memory::JobMemory;
+use crate::l0_reads::L0Reads;
 use crate::listing::{Listing, list};
 use crate::reaper::Reaper;
 use crate::replay::Replay;
@@ -248,6 +249,7 @@ fn build(
         parts: SlotPool::new(BlockCache::parts_bytes_max(cache_bytes)),
         blocks: BlockCache::new(cache_bytes),
         jobs: JobMemory::default(),
+        l0_reads: L0Reads::default(),
         settled: AtomicBool::new(false),
         closing: AtomicBool::new(false),
     });

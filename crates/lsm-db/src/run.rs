@@ -16,6 +16,7 @@ use lsm_version::{RunMeta, run_file_name, run_sidecar_file_name};
 use crate::block_cache::BlockCache;
 use crate::filter::{Filters, Probe, RunFilter};
 use crate::job_memory::JobMemory;
+use crate::l0_reads::L0Reads;
 use crate::reaper::Reaper;
 use crate::{Error, Result};
 
@@ -48,6 +49,8 @@ pub(crate) struct RunContext {
     pub(crate) parts: SlotPool,
     pub(crate) blocks: BlockCache,
     pub(crate) jobs: JobMemory,
+    /// What readers have spent on the runs of level 0.
+    pub(crate) l0_reads: L0Reads,
     /// What the open owed the disk is paid.
     pub(crate) settled: AtomicBool,
     pub(crate) closing: AtomicBool,
@@ -115,7 +118,6 @@ impl Run {
         &self.meta
     }
 
-    #[cfg(feature = "bloom")]
     pub(crate) fn context(&self) -> &Arc<RunContext> {
         &self.context
     }
@@ -135,9 +137,8 @@ impl Run {
 
     /// The block that holds an entry for the key, and its position there.
     pub(crate) fn find(self: &Arc<Self>, probe: &Probe<'_>) -> Result<Option<(Arc<Block>, usize)>> {
-        let counters = &self.context.blocks.counters;
         if !self.filter.may_contain(self, probe) {
-            counters.filter_skips.fetch_add(1, Ordering::Relaxed);
+            self.context.blocks.counters.count_filter_skip();
             return Ok(None);
         }
         // Usually both are there, and found in one look.
@@ -238,7 +239,7 @@ impl Run {
 
     /// A block, read from the file.
     pub(crate) fn read_block(&self, index: &Index, at: usize) -> Result<Block> {
-        self.context.blocks.count_reads(1);
+        self.context.blocks.counters.count_blocks(1);
         let block = self.file()?.read_block(index, at);
         let block = block.map_err(|error| self.error(&error))?;
         self.check_start(at, &block)?;
@@ -252,7 +253,8 @@ impl Run {
         range: std::ops::Range<usize>,
     ) -> Result<Vec<Block>> {
         let start = range.start;
-        self.context.blocks.count_reads(range.len() as u64);
+        let counters = &self.context.blocks.counters;
+        counters.count_blocks(range.len() as u64);
         let blocks = self.file()?.read_blocks(index, range);
         let blocks = blocks.map_err(|error| self.error(&error))?;
         if let Some(first) = blocks.first() {

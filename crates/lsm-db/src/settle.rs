@@ -105,6 +105,7 @@ impl Engine {
         if self.unsettled.replayed_ordinal > 0 {
             self.schedule_flush();
         }
+        self.serve_l0_readers();
         self.schedule_compaction();
     }
 

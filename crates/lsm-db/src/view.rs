@@ -19,9 +19,11 @@ use lsm_version::{RunId, RunMeta, Version};
 
 use crate::Result;
 use crate::filter::{MemtableFilter, Probe};
+use crate::l0_reads::ASKED;
 use crate::reaper::Reaper;
 use crate::run::{Run, RunContext};
-use crate::source::{Caching, Source};
+use crate::run_blocks::Caching;
+use crate::source::Source;
 use crate::sync::locked;
 
 pub(crate) use reads::LiveEntries;
@@ -268,11 +270,15 @@ impl Tree {
         let Some((level_zero, deeper)) = self.levels.split_first() else {
             return Ok(None);
         };
+        let mut asked_in_vain = 0;
         for run in level_zero.iter().filter(|run| run.meta().covers(key)) {
             if let Some((block, position)) = run.find(probe)? {
+                Self::spend_on(level_zero, asked_in_vain);
                 return Ok(Lent::of_block(&block, position, take));
             }
+            asked_in_vain += 1;
         }
+        Self::spend_on(level_zero, asked_in_vain);
         for (runs, level) in deeper.iter().zip(1..) {
             let run = self.version.level(level).find(key);
             if let Some(run) = run.and_then(|at| runs.get(at))
@@ -284,6 +290,14 @@ impl Tree {
         Ok(None)
     }
 
+    fn spend_on(level_zero: &[Arc<Run>], asked_in_vain: u64) {
+        if asked_in_vain > 0
+            && let Some(run) = level_zero.first()
+        {
+            run.context().l0_reads.spend(asked_in_vain * ASKED);
+        }
+    }
+
     /// A cursor for each run of level 0 and each deeper level that reaches into the range.
     fn sources(&self, lower: Bound<&[u8]>, upper: Bound<&[u8]>, sources: &mut Vec<Source>) {
         let Some((level_zero, deeper)) = self.levels.split_first() else {
@@ -291,8 +305,7 @@ impl Tree {
         };
         let overlaps = |run: &&Arc<Run>| run.meta().overlaps(&(lower, upper));
         let single = level_zero.iter().filter(overlaps);
-        let source = |run| Source::level(Arc::from([Arc::clone(run)]), Caching::Seeks);
-        sources.extend(single.map(source));
+        sources.extend(single.map(|run| Source::l0_run(Arc::clone(run))));
         for runs in deeper {
             let at = match lower {
                 Bound::Unbounded => 0,

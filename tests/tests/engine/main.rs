@@ -49,6 +49,8 @@ mod power_cut;
 #[cfg(test)]
 mod pressure;
 #[cfg(test)]
+mod read_triggered;
+#[cfg(test)]
 mod reads;
 #[cfg(test)]
 mod retries;

@@ -24,7 +24,8 @@ use lsm_version::{RunMeta, run_sidecar_temp_file_name};
 use super::{Size, size_for};
 use crate::health::Health;
 use crate::run::{Run, RunContext};
-use crate::source::{Caching, Source};
+use crate::run_blocks::Caching;
+use crate::source::Source;
 use crate::{LsmConfig, lane};
 
 /// Memory that one build may take, whatever the runs' size.
