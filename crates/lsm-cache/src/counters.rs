@@ -28,8 +28,8 @@ pub struct CacheStats {
 
 const LANES: usize = 16;
 
-/// `N` counts that many threads add to at once, each thread in a lane of its own: an addition takes
-/// no cache line from another thread, as long as there are no more than 16 of them.
+/// `N` counts that many threads add to at once. Threads take one of 16 lanes in turn, each on cache
+/// lines of its own: an addition takes no line from another thread, unless the two share a lane.
 ///
 /// An addition costs a few nanoseconds; reading a count adds up all lanes. Counts wrap around, and order
 /// nothing: of additions that go on meanwhile a sum has some.

@@ -91,12 +91,13 @@ pub fn pick(
         .or_else(|| picker.in_place())
 }
 
-/// The compaction that would spare readers most, below every trigger; `None` if level 0 has nothing to
-/// give.
+/// The compaction of L0 that readers would be spared something by, below its trigger; `None` if there is
+/// none.
 ///
-/// Each run of level 0 is one more place to look into for every read. [`pick`] takes them at a number that
-/// suits writers; where much is read and little written, some stay for good. This takes all of one stretch
-/// of keys, however few. When that is worth what it costs, the caller has to judge: the bytes of the
+/// Each run of L0 is one more place to look into for every read. [`pick`] takes them at a number that
+/// suits writers; where much is read and little written, some stay for good. This takes them however few
+/// they are: those that can be moved first, then a stretch of overlapping keys, unless a fanout of their
+/// bytes and more lies below. When that is worth what it costs, the caller has to judge: the bytes of the
 /// job's inputs are what is read and written again, nothing if it is a move. As with [`pick`]: nothing
 /// set aside, and no conflict with `claims`.
 #[must_use]
@@ -110,7 +111,7 @@ pub fn pick_for_readers(
         return None;
     }
     let picker = Picker::new(version, options, claims, set_aside);
-    picker.l0_job(&picker.unblocked_l0_runs(), |_| true)
+    picker.l0_job_for_readers(&picker.unblocked_l0_runs())
 }
 
 /// The next compaction that brings the keys between `lower` and `upper` to their final place.

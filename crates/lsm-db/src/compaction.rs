@@ -104,16 +104,10 @@ impl Engine {
             return;
         }
         let options = &self.picker_options;
-        let is_due = self.run_context.l0_reads.is_due();
-        let claimed = self.claim_job(|version, claims, set_aside| {
-            let for_readers = || pick_for_readers(version, options, claims, set_aside);
-            pick(version, options, claims, set_aside).or_else(|| is_due.then(for_readers).flatten())
-        });
+        let claimed =
+            self.claim_job(|version, claims, set_aside| pick(version, options, claims, set_aside));
         let Some((job, claim)) = claimed else {
-            if is_due {
-                self.run_context.l0_reads.start_over();
-            }
-            return;
+            return self.compact_for_readers();
         };
         match self.run_job(&job, claim) {
             Ok(()) => {
@@ -128,6 +122,30 @@ impl Engine {
             Err(Failure::Input(error) | Failure::Other(error)) => {
                 self.retry_later(lane::COMPACT, error, Self::compactions, Self::compact_next);
             }
+        }
+    }
+
+    /// Runs the job that readers have paid for, if they have. It would be an improvement and nothing
+    /// more, so a failure is no trouble to report, nor is it tried again before they have paid anew.
+    fn compact_for_readers(self: &Arc<Self>) {
+        let l0_reads = &self.run_context.l0_reads;
+        if !l0_reads.is_due() {
+            return;
+        }
+        let options = &self.picker_options;
+        let claimed = self.claim_job(|version, claims, set_aside| {
+            pick_for_readers(version, options, claims, set_aside)
+        });
+        let Some((job, claim)) = claimed else {
+            return l0_reads.start_over();
+        };
+        match self.carry_out(&job, claim) {
+            Ok(()) => self.schedule_compaction(),
+            Err(Failure::Input(error @ Error::Corruption { .. })) => {
+                self.set_inputs_aside(&job, error);
+                self.schedule_compaction();
+            }
+            Err(_) => l0_reads.failed(),
         }
     }
 
@@ -179,22 +197,24 @@ impl Engine {
         self.note_debt();
     }
 
+    /// As [`carry_out`](Self::carry_out), and notes how fast it went, which is how fast writers may go.
     pub(crate) fn run_job(self: &Arc<Self>, job: &Job, claim: ClaimId) -> Result<(), Failure> {
         let start = self.pool.scheduler().now();
+        self.carry_out(job, claim)?;
+        let took = self.pool.scheduler().now().saturating_sub(start);
+        self.throttle.note_job(l0_bytes(job), took);
+        Ok(())
+    }
+
+    fn carry_out(self: &Arc<Self>, job: &Job, claim: ClaimId) -> Result<(), Failure> {
         let settled = self.settle().map_err(Failure::from);
         let done = settled.and_then(|()| match job.kind {
             JobKind::Move => Ok(self.install_job(job, move_edit(job))?),
             JobKind::Merge => self.merge(job),
         });
         locked(&self.claims).release(claim);
-        if done.is_ok() {
-            let from_l0 = job.inputs.iter().filter(|(level, _)| *level == 0);
-            let l0_bytes = from_l0.map(|(_, run)| run.file_len).sum();
-            if l0_bytes > 0 {
-                self.run_context.l0_reads.start_over();
-            }
-            let took = self.pool.scheduler().now().saturating_sub(start);
-            self.throttle.note_job(l0_bytes, took);
+        if done.is_ok() && l0_bytes(job) > 0 {
+            self.run_context.l0_reads.done(job);
         }
         done
     }
@@ -270,6 +290,11 @@ impl Engine {
         self.note_debt();
         Ok(())
     }
+}
+
+fn l0_bytes(job: &Job) -> u64 {
+    let from_l0 = job.inputs.iter().filter(|(level, _)| *level == 0);
+    from_l0.map(|(_, run)| run.file_len).sum()
 }
 
 /// The job's inputs as cursors, newest first.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use lsm_compact::{Claims, JobKind, PickerOptions, debt_bytes, l0_backlog_runs, pick_for_readers};
+use lsm_compact::{Claims, PickerOptions, debt_bytes, l0_backlog_runs, pick_for_readers};
 use lsm_fs::FileSystem;
 use lsm_scheduler::{Pool, Signal};
 use lsm_version::{CommitError, Manifest, RunMeta, VersionEdit};
@@ -298,7 +298,8 @@ impl Engine {
             })
     }
 
-    /// Keeps the figure that slows writers down in step with the tree.
+    /// Keeps the figures that the tree decides in step with it: what slows writers down, and what
+    /// readers have to pay for a compaction of level 0.
     pub(crate) fn note_debt(&self) {
         // The lock first: of two that note, the later one has the newer tree.
         let mut debt = locked(&self.debt);
@@ -307,10 +308,7 @@ impl Engine {
         let (version, options) = (&view.tree.version, &self.picker_options);
         let for_readers = pick_for_readers(version, options, &Claims::default(), &set_aside);
         let l0_reads = &self.run_context.l0_reads;
-        l0_reads.set_cost(for_readers.map(|job| match job.kind {
-            JobKind::Move => 0,
-            JobKind::Merge => job.input_bytes(),
-        }));
+        l0_reads.set_price(for_readers.as_ref());
         *debt = Debt {
             bytes: debt_bytes(version, options, &set_aside),
             l0_runs: l0_backlog_runs(version, options, &set_aside),

@@ -3,34 +3,39 @@
 //! The runs of level 0 overlap, so a read asks each of them, and a cursor merges them. The policy compacts
 //! them when they are many, which suits writers; a store that is read much and written little would
 //! keep a few of them for good. So readers count here what they spend on them, in units of about a
-//! tenth of a microsecond, and when that has come to what the compaction takes, they ask for it. Whatever
-//! comes afterwards, at most twice as much has been spent as by somebody who knew it beforehand (the
-//! ski-rental rule: Karlin, Manasse, Rudolph and Sleator, "Competitive Snoopy Caching", 1988).
+//! tenth of a microsecond, and when that has come to the price of the compaction, they ask for it: the
+//! ski-rental rule (Karlin, Manasse, Rudolph and Sleator, "Competitive Snoopy Caching", 1988). The price is
+//! a quarter of the processor time that the job takes, because readers wait for their own and nobody for the
+//! job's; so whatever comes afterwards, all of it is at most five times what had to be spent.
 //!
-//! Readers call [`L0Reads::spend`], whoever changes the tree says what the compaction would
-//! [`cost`](L0Reads::set_cost), and the compaction lane asks whether it [`is_due`](L0Reads::is_due). A hint
-//! throughout: no answer depends on it, counts may be a little off, and a compaction that is not made
+//! Readers call [`L0Reads::spend`], whoever changes the tree says what the compaction would cost
+//! ([`set_price`](L0Reads::set_price)), and the compaction lane asks whether it [`is_due`](L0Reads::is_due).
+//! A hint throughout: no answer depends on it, counts may be a little off, and a compaction that is not made
 //! costs time and nothing else.
 
 use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use lsm_cache::StripedCounts;
+use lsm_compact::{Job, JobKind};
 
-/// A run that a read of one key asked in vain: its filter, which is seldom at hand for the processor.
+/// A run whose filter said that it lacks a key: the filter is seldom at hand for the processor.
 pub(crate) const ASKED: u64 = 1;
-/// A block of a run that a cursor entered, by a seek or by steps: one more source to merge.
+/// A block of a run that was looked into: by a get in vain, or by a cursor, for which it is one more source
+/// to merge.
 pub(crate) const ENTERED: u64 = 8;
 
-/// What compacting takes for each of these bytes, and for each job whatever its size (syncs, an edit).
-/// A quarter of the time that it needs: nobody waits for it.
-const COST_PER_BLOCK: u64 = 25;
+/// The price of a job: of each block that it reads and writes again, and of its syncs and its edit.
+const PRICE_PER_BLOCK: u64 = 25;
 const BLOCK_BYTES: u64 = 4096;
-const COST_PER_JOB: u64 = 20_000;
+const PRICE_PER_JOB: u64 = 20_000;
 
 /// As much a thread spends before it looks at what all have spent.
 const LOOK_EVERY: u64 = 256;
+
+/// After so many failures in a row the price grows no more.
+const DOUBLINGS_MAX: u32 = 20;
 
 #[derive(Default)]
 pub(crate) struct L0Reads {
@@ -39,7 +44,9 @@ pub(crate) struct L0Reads {
     /// By all, a little behind.
     spent: AtomicU64,
     /// 0: there is nothing to compact.
-    cost: AtomicU64,
+    price: AtomicU64,
+    /// Jobs that failed since one succeeded: each doubles the price.
+    failures: AtomicU32,
     is_due: AtomicBool,
     ask: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
@@ -53,7 +60,7 @@ impl L0Reads {
     /// A reader has spent so much on level 0.
     pub(crate) fn spend(&self, units: u64) {
         let before = self.own.add(0, units);
-        let looks = before.wrapping_add(units) / LOOK_EVERY - before / LOOK_EVERY;
+        let looks = (before % LOOK_EVERY).saturating_add(units) / LOOK_EVERY;
         if looks > 0 {
             self.look(looks.saturating_mul(LOOK_EVERY));
         }
@@ -61,10 +68,14 @@ impl L0Reads {
 
     #[cold]
     fn look(&self, units: u64) {
-        let spent = self.spent.fetch_add(units, Ordering::Relaxed) + units;
-        let cost = self.cost.load(Ordering::Relaxed);
-        if cost > 0
-            && spent >= cost
+        let price = self.price.load(Ordering::Relaxed);
+        if price == 0 {
+            // What no job could spare is not saved up for the next one.
+            return;
+        }
+        let spent = self.spent.fetch_add(units, Ordering::Relaxed);
+        let doublings = self.failures.load(Ordering::Relaxed).min(DOUBLINGS_MAX);
+        if spent.saturating_add(units) >= price.saturating_mul(1 << doublings)
             && !self.is_due.swap(true, Ordering::Relaxed)
             && let Some(ask) = self.ask.get()
         {
@@ -72,30 +83,53 @@ impl L0Reads {
         }
     }
 
-    /// What there is to compact: the bytes that would be written again, if anything.
-    pub(crate) fn set_cost(&self, job_bytes: Option<u64>) {
-        let cost = |bytes: u64| COST_PER_JOB + (bytes / BLOCK_BYTES).saturating_mul(COST_PER_BLOCK);
-        self.cost
-            .store(job_bytes.map_or(0, cost), Ordering::Relaxed);
+    /// The job that readers may pay for now, if there is one.
+    pub(crate) fn set_price(&self, job: Option<&Job>) {
+        self.price.store(job.map_or(0, price), Ordering::Relaxed);
     }
 
-    /// Whether readers have spent as much as a compaction costs.
+    /// Whether readers have spent what a compaction costs.
     pub(crate) fn is_due(&self) -> bool {
         self.is_due.load(Ordering::Relaxed)
     }
 
-    /// Level 0 has been compacted, or can't be now.
+    /// A job took runs out of level 0, whoever asked for it. What was spent beyond its price stays.
+    pub(crate) fn done(&self, job: &Job) {
+        let left = |spent: u64| Some(spent.saturating_sub(price(job)));
+        let _ = self
+            .spent
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
+        self.failures.store(0, Ordering::Relaxed);
+        self.is_due.store(false, Ordering::Relaxed);
+    }
+
+    /// The job failed. Nobody needs it, so it is not tried again before readers have paid for it anew, and
+    /// twice as much each time.
+    pub(crate) fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.start_over();
+    }
+
+    /// There is nothing to be done now.
     pub(crate) fn start_over(&self) {
         self.spent.store(0, Ordering::Relaxed);
         self.is_due.store(false, Ordering::Relaxed);
     }
 }
 
+fn price(job: &Job) -> u64 {
+    let blocks = match job.kind {
+        JobKind::Move => 0,
+        JobKind::Merge => job.input_bytes() / BLOCK_BYTES,
+    };
+    PRICE_PER_JOB.saturating_add(blocks.saturating_mul(PRICE_PER_BLOCK))
+}
+
 impl fmt::Debug for L0Reads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("L0Reads")
             .field("spent", &self.spent)
-            .field("cost", &self.cost)
+            .field("price", &self.price)
             .field("is_due", &self.is_due)
             .finish_non_exhaustive()
     }
@@ -104,6 +138,8 @@ impl fmt::Debug for L0Reads {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use lsm_version::RunMeta;
 
     use super::*;
 
@@ -117,43 +153,92 @@ mod tests {
         (asked, reads)
     }
 
-    #[test]
-    fn readers_ask_once_when_they_have_spent_what_a_compaction_costs() {
-        let (asked, reads) = counted();
-        reads.set_cost(Some(100 * BLOCK_BYTES));
-        let cost = COST_PER_JOB + 100 * COST_PER_BLOCK;
-        for _ in 0..cost - 1 {
-            reads.spend(ASKED);
+    fn job(kind: JobKind, blocks: u64) -> Job {
+        let run = RunMeta {
+            id: 1,
+            file_len: blocks * BLOCK_BYTES,
+            entry_count: 1,
+            tombstone_count: 0,
+            index_len: 0,
+            index_crc: 0,
+            smallest_key: "a".into(),
+            largest_key: "z".into(),
+        };
+        Job {
+            smallest_key: run.smallest_key.clone(),
+            largest_key: run.largest_key.clone(),
+            inputs: vec![(0, Arc::new(run))],
+            output_level: 6,
+            kind,
         }
-        assert_eq!((asked.load(Ordering::Relaxed), reads.is_due()), (0, false));
-        for _ in 0..2 * cost {
-            reads.spend(ENTERED);
-        }
-        assert_eq!((asked.load(Ordering::Relaxed), reads.is_due()), (1, true));
+    }
 
-        reads.start_over();
-        assert!(!reads.is_due());
-        for _ in 0..cost {
-            reads.spend(ENTERED);
-        }
-        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    fn spend(reads: &L0Reads, units: u64) {
+        (0..units).for_each(|_| reads.spend(ASKED));
     }
 
     #[test]
-    fn where_there_is_nothing_to_compact_nobody_asks() {
+    fn readers_ask_once_when_they_have_spent_the_price() {
         let (asked, reads) = counted();
-        reads.set_cost(None);
+        let merge = job(JobKind::Merge, 100);
+        reads.set_price(Some(&merge));
+        spend(&reads, price(&merge) - 1);
+        assert_eq!((asked.load(Ordering::Relaxed), reads.is_due()), (0, false));
+        spend(&reads, LOOK_EVERY);
+        assert_eq!((asked.load(Ordering::Relaxed), reads.is_due()), (1, true));
+        spend(&reads, price(&merge) / 2);
+        assert_eq!(asked.load(Ordering::Relaxed), 1, "it is on its way");
+    }
+
+    #[test]
+    fn a_cheap_job_leaves_what_was_spent_beyond_its_price() {
+        let (asked, reads) = counted();
+        let (merge, step_down) = (job(JobKind::Merge, 1000), job(JobKind::Move, 1000));
+        reads.set_price(Some(&merge));
+        spend(&reads, price(&merge) - LOOK_EVERY);
+        reads.done(&step_down);
+        assert!(!reads.is_due());
+        spend(&reads, price(&step_down) + 2 * LOOK_EVERY);
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        reads.done(&merge);
+        spend(&reads, price(&merge) / 2);
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_job_that_failed_costs_twice_as_much_until_one_succeeds() {
+        let (asked, reads) = counted();
+        let merge = job(JobKind::Merge, 100);
+        reads.set_price(Some(&merge));
+        for (failures, so_far) in [(1, 1), (2, 2), (4, 3)] {
+            spend(&reads, failures * price(&merge) - LOOK_EVERY);
+            assert_eq!(asked.load(Ordering::Relaxed), so_far - 1);
+            spend(&reads, 2 * LOOK_EVERY);
+            assert_eq!(asked.load(Ordering::Relaxed), so_far);
+            reads.failed();
+        }
+        reads.done(&merge);
+        spend(&reads, price(&merge) + LOOK_EVERY);
+        assert_eq!(asked.load(Ordering::Relaxed), 4);
+    }
+
+    #[test]
+    fn what_is_spent_while_there_is_nothing_to_compact_is_not_saved_up() {
+        let (asked, reads) = counted();
+        reads.set_price(None);
         reads.spend(u64::MAX / 2);
+        reads.set_price(Some(&job(JobKind::Move, 1)));
+        spend(&reads, PRICE_PER_JOB - LOOK_EVERY);
         assert_eq!(asked.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn threads_spend_together() {
         let (asked, reads) = counted();
-        reads.set_cost(Some(0));
+        reads.set_price(Some(&job(JobKind::Move, 1)));
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..COST_PER_JOB / 3).for_each(|_| reads.spend(ASKED)));
+                scope.spawn(|| spend(&reads, PRICE_PER_JOB / 3));
             }
         });
         assert_eq!(asked.load(Ordering::Relaxed), 1);

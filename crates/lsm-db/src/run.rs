@@ -96,6 +96,16 @@ struct LoadedIndex {
     blocks: Pages<Block>,
 }
 
+/// What a run says to a key.
+pub(crate) enum Lookup {
+    /// The block that holds an entry for it, and its position there.
+    Found(Arc<Block>, usize),
+    /// Not there, said the filter.
+    Skipped,
+    /// Not there, as its index and block show.
+    Absent,
+}
+
 impl Run {
     /// `is_deepest`: nothing can come to lie below its level.
     pub(crate) fn new(
@@ -118,8 +128,17 @@ impl Run {
         &self.meta
     }
 
+    #[cfg(feature = "bloom")]
     pub(crate) fn context(&self) -> &Arc<RunContext> {
         &self.context
+    }
+
+    /// A reader has spent so much on level 0, where this run is. Who reads an old view pays for nothing that
+    /// a compaction could spare others.
+    pub(crate) fn spend_on_l0(&self, units: u64) {
+        if !self.is_retired() {
+            self.context.l0_reads.spend(units);
+        }
     }
 
     pub(crate) fn filter(&self) -> &RunFilter {
@@ -135,11 +154,11 @@ impl Run {
         self.retired.load(Ordering::Acquire)
     }
 
-    /// The block that holds an entry for the key, and its position there.
-    pub(crate) fn find(self: &Arc<Self>, probe: &Probe<'_>) -> Result<Option<(Arc<Block>, usize)>> {
+    /// Looks for the entry of a key.
+    pub(crate) fn find(self: &Arc<Self>, probe: &Probe<'_>) -> Result<Lookup> {
         if !self.filter.may_contain(self, probe) {
             self.context.blocks.counters.count_filter_skip();
-            return Ok(None);
+            return Ok(Lookup::Skipped);
         }
         // Usually both are there, and found in one look.
         let found = self.index.with(|loaded| {
@@ -152,13 +171,15 @@ impl Run {
                 let index = self.index()?;
                 let at = index.find(probe.key);
                 if at >= index.block_count() {
-                    return Ok(None);
+                    return Ok(Lookup::Absent);
                 }
                 self.read_and_keep_block(&index, at)?
             }
         };
-        let found = block.position(probe.key);
-        Ok(found.map(|position| (block, position)))
+        Ok(match block.position(probe.key) {
+            Some(position) => Lookup::Found(block, position),
+            None => Lookup::Absent,
+        })
     }
 
     pub(crate) fn index(&self) -> Result<Arc<Index>> {

@@ -94,7 +94,7 @@ impl RunBlocks {
     fn spend(&self, ahead: &mut Ahead) {
         let entered = std::mem::take(&mut ahead.entered);
         if entered > 0 {
-            self.run.context().l0_reads.spend(entered * ENTERED);
+            self.run.spend_on_l0(entered * ENTERED);
         }
     }
 

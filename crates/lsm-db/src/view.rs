@@ -19,9 +19,9 @@ use lsm_version::{RunId, RunMeta, Version};
 
 use crate::Result;
 use crate::filter::{MemtableFilter, Probe};
-use crate::l0_reads::ASKED;
+use crate::l0_reads::{ASKED, ENTERED};
 use crate::reaper::Reaper;
-use crate::run::{Run, RunContext};
+use crate::run::{Lookup, Run, RunContext};
 use crate::run_blocks::Caching;
 use crate::source::Source;
 use crate::sync::locked;
@@ -270,19 +270,22 @@ impl Tree {
         let Some((level_zero, deeper)) = self.levels.split_first() else {
             return Ok(None);
         };
-        let mut asked_in_vain = 0;
+        let mut spent = 0;
         for run in level_zero.iter().filter(|run| run.meta().covers(key)) {
-            if let Some((block, position)) = run.find(probe)? {
-                Self::spend_on(level_zero, asked_in_vain);
-                return Ok(Lent::of_block(&block, position, take));
+            match run.find(probe)? {
+                Lookup::Found(block, position) => {
+                    Self::spend_on(level_zero, spent);
+                    return Ok(Lent::of_block(&block, position, take));
+                }
+                Lookup::Skipped => spent += ASKED,
+                Lookup::Absent => spent += ENTERED,
             }
-            asked_in_vain += 1;
         }
-        Self::spend_on(level_zero, asked_in_vain);
+        Self::spend_on(level_zero, spent);
         for (runs, level) in deeper.iter().zip(1..) {
             let run = self.version.level(level).find(key);
             if let Some(run) = run.and_then(|at| runs.get(at))
-                && let Some((block, position)) = run.find(probe)?
+                && let Lookup::Found(block, position) = run.find(probe)?
             {
                 return Ok(Lent::of_block(&block, position, take));
             }
@@ -290,11 +293,11 @@ impl Tree {
         Ok(None)
     }
 
-    fn spend_on(level_zero: &[Arc<Run>], asked_in_vain: u64) {
-        if asked_in_vain > 0
+    fn spend_on(level_zero: &[Arc<Run>], units: u64) {
+        if units > 0
             && let Some(run) = level_zero.first()
         {
-            run.context().l0_reads.spend(asked_in_vain * ASKED);
+            run.spend_on_l0(units);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use lsm_db::{Lsm, LsmConfig};
 use lsm_tests::TestResult;
+use lsm_tests::directory::{damage, runs};
 use lsm_tests::machine::Machine;
 use lsm_tests::model::{Model, check, key, value};
 
@@ -101,22 +102,75 @@ fn a_cursor_without_its_handle_starts_nothing() -> TestResult {
     Ok(())
 }
 
-/// A merge that fails for want of room is tried again, and the store goes on meanwhile.
+/// A merge that nobody needs takes no room from those who do: it is not tried again by itself.
 #[test]
-fn without_room_it_waits() -> TestResult {
+fn without_room_it_is_given_up_and_paid_for_anew() -> TestResult {
     let machine = Machine::new(LsmConfig::new(), 6);
-    let (db, model) = with_two_runs(&machine)?;
-    machine
-        .disk
-        .set_capacity_bytes(Some(machine.disk.used_bytes()));
+    let (db, mut model) = with_two_runs(&machine)?;
+    db.put("one", "more")?;
+    model.insert("one".into(), "more".into());
+    let room = 10_000;
+    let used = machine.disk.used_bytes();
+    machine.disk.set_capacity_bytes(Some(used + room));
     seek_often(&mut db.cursor(), READS)?;
-    // It is tried for ever.
-    machine.scheduler.run_until_idle(100);
+    machine.settle();
     assert_eq!(l0_runs(&db), 2);
-    assert!(db.stats().background_failures > 0);
+    let stats = db.stats();
+    assert_eq!((stats.background_failures, stats.compactions), (0, 0));
+    assert!(machine.disk.used_bytes() <= used, "it left something there");
+    db.put("and", "another")?;
+    model.insert("and".into(), "another".into());
     check(&db, &model)?;
+
     machine.disk.set_capacity_bytes(None);
+    machine.settle();
+    assert_eq!(l0_runs(&db), 2);
+    seek_often(&mut db.cursor(), 2 * READS)?;
     machine.settle();
     assert_eq!(l0_runs(&db), 0);
     check(&db, &model)
+}
+
+#[test]
+fn a_damaged_run_is_set_aside_and_readers_ask_no_more() -> TestResult {
+    let machine = Machine::new(LsmConfig::new(), 7);
+    let (db, _) = with_two_runs(&machine)?;
+    db.close()?;
+    let oldest = runs(&machine.disk, machine.dir())?;
+    let oldest = oldest.first().ok_or("no run")?;
+    damage(&machine.disk, oldest, |bytes| bytes[100] ^= 1)?;
+    let db = machine.open()?;
+    for _ in 0..2 {
+        let mut cursor = db.cursor();
+        for number in 0..READS {
+            // None of them is in the first block, which is damaged.
+            assert!(cursor.seek(key(100 + number * 37 % 100))?);
+        }
+        machine.settle();
+    }
+    let stats = db.stats();
+    assert_eq!((l0_runs(&db), stats.compactions), (2, 0));
+    assert!(stats.runs_set_aside > 0);
+    assert_eq!(stats.background_failures, 0);
+    Ok(())
+}
+
+/// Who reads what has been merged long ago pays for nothing that is there now.
+#[test]
+fn a_snapshot_of_old_runs_pays_for_no_new_ones() -> TestResult {
+    let machine = Machine::new(LsmConfig::new(), 8);
+    let (db, _) = with_two_runs(&machine)?;
+    let mut old = db.cursor();
+    old.seek_first()?;
+    db.compact_range::<&[u8], _>(..)?;
+    for age in 0..2 {
+        db.put(key(age), "new")?;
+        db.put(key(199), "new")?;
+        db.flush()?;
+    }
+    assert_eq!(l0_runs(&db), 2);
+    seek_often(&mut old, READS)?;
+    machine.settle();
+    assert_eq!(l0_runs(&db), 2);
+    Ok(())
 }

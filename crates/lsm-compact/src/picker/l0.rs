@@ -62,6 +62,33 @@ impl Picker<'_> {
         runs: &[&Arc<RunMeta>],
         wanted: impl Fn(&RunMeta) -> bool,
     ) -> Option<Job> {
+        self.l0_job_if(runs, wanted, |_| true)
+    }
+
+    /// The best job that readers may ask for: merged with it is at most a fanout of what comes out of
+    /// L0, so that they never have more written again than a deeper level has.
+    pub(super) fn l0_job_for_readers(&self, runs: &[&Arc<RunMeta>]) -> Option<Job> {
+        self.l0_job_if(
+            runs,
+            |_| true,
+            |merge| {
+                let from_l0 = merge.inputs.iter().filter(|(level, _)| *level == 0);
+                let l0_bytes = from_l0
+                    .map(|(_, run)| run.file_len)
+                    .fold(0, u64::saturating_add);
+                let below_bytes = merge.input_bytes().saturating_sub(l0_bytes);
+                below_bytes <= l0_bytes.saturating_mul(self.options.level_fanout())
+            },
+        )
+    }
+
+    /// As [`l0_job`](Self::l0_job), of the merges that are worth it.
+    fn l0_job_if(
+        &self,
+        runs: &[&Arc<RunMeta>],
+        wanted: impl Fn(&RunMeta) -> bool,
+        is_worth_it: impl Fn(&Job) -> bool,
+    ) -> Option<Job> {
         let mut stretches = stretches(runs);
         stretches.retain(|stretch| stretch.iter().any(|&at| wanted(runs[at])));
         stretches.sort_by_key(|stretch| std::cmp::Reverse(stretch.len()));
@@ -74,7 +101,7 @@ impl Picker<'_> {
         self.l0_move(alone().map(|&at| runs[at])).or_else(|| {
             stretches
                 .iter()
-                .find_map(|stretch| self.l0_merge(runs, stretch))
+                .find_map(|stretch| self.l0_merge(runs, stretch).filter(&is_worth_it))
         })
     }
 
