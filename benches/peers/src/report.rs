@@ -78,9 +78,13 @@ pub fn report(args: &ReportArgs) -> Result<()> {
         let plot = args.plots.join(format!("{}.svg", table.suite));
         plots::draw(table, &plot)?;
         writeln!(text, "{}", table.markdown())?;
-    }
-    if let Some(table) = tables.iter().find(|table| table.suite == "scale") {
-        plots::draw_growth(table, &args.plots.join("growth.svg"))?;
+        if table.suite == "scale" {
+            plots::draw_growth(table, &args.plots.join("growth.svg"))?;
+            writeln!(
+                text,
+                "![how each engine slows down with the number of keys](plots/growth.svg)\n"
+            )?;
+        }
     }
     let page = fs::read_to_string(&args.page)?;
     fs::write(&args.page, replaced(&page, &text)?)?;
