@@ -69,6 +69,15 @@ impl Job {
             .chunk_by(|(above, _), (level, _)| above == level && *level > 0)
     }
 
+    /// The length in bytes of the input files that are in L0.
+    #[must_use]
+    pub fn l0_input_bytes(&self) -> u64 {
+        let from_l0 = self.inputs.iter().filter(|(level, _)| *level == 0);
+        from_l0
+            .map(|(_, run)| run.file_len)
+            .fold(0, u64::saturating_add)
+    }
+
     /// The length of all input files in bytes.
     #[must_use]
     pub fn input_bytes(&self) -> u64 {

@@ -202,7 +202,7 @@ impl Engine {
         let start = self.pool.scheduler().now();
         self.carry_out(job, claim)?;
         let took = self.pool.scheduler().now().saturating_sub(start);
-        self.throttle.note_job(l0_bytes(job), took);
+        self.throttle.note_job(job.l0_input_bytes(), took);
         Ok(())
     }
 
@@ -213,7 +213,7 @@ impl Engine {
             JobKind::Merge => self.merge(job),
         });
         locked(&self.claims).release(claim);
-        if done.is_ok() && l0_bytes(job) > 0 {
+        if done.is_ok() && job.l0_input_bytes() > 0 {
             self.run_context.l0_reads.done(job);
         }
         done
@@ -290,11 +290,6 @@ impl Engine {
         self.note_debt();
         Ok(())
     }
-}
-
-fn l0_bytes(job: &Job) -> u64 {
-    let from_l0 = job.inputs.iter().filter(|(level, _)| *level == 0);
-    from_l0.map(|(_, run)| run.file_len).sum()
 }
 
 /// The job's inputs as cursors, newest first.

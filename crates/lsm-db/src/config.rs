@@ -101,7 +101,9 @@ impl LsmConfig {
 
     /// The number of runs in level 0 that starts a compaction; at least 2.
     ///
-    /// `usize::MAX` means never; then the number of runs never slows a writer either.
+    /// Fewer start one where most of what they hold is deletes, and once reads have spent on them about
+    /// what it costs. `usize::MAX` means never, for either; then the number of runs never slows a writer
+    /// either.
     #[must_use]
     pub fn compaction_trigger(mut self, runs: usize) -> Self {
         self.compaction_trigger_runs = runs.max(2);

@@ -79,9 +79,7 @@ impl RunBlocks {
             memory.set(blocks.sum::<usize>() + index);
         }
     }
-}
 
-impl RunBlocks {
     fn note_entered(&self, ahead: &mut Ahead) {
         if self.is_l0 {
             ahead.entered += 1;

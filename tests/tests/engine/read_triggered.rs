@@ -1,6 +1,7 @@
 //! Level 0 below its trigger is compacted once readers have spent on it what that costs, and not before.
 
 use lsm_db::{Lsm, LsmConfig};
+use lsm_fs::Operation;
 use lsm_tests::TestResult;
 use lsm_tests::directory::{damage, runs};
 use lsm_tests::machine::Machine;
@@ -112,8 +113,11 @@ fn without_room_it_is_given_up_and_paid_for_anew() -> TestResult {
     let room = 10_000;
     let used = machine.disk.used_bytes();
     machine.disk.set_capacity_bytes(Some(used + room));
+    let created = || machine.faults.count_of(Operation::CreateNew);
+    let before = created();
     seek_often(&mut db.cursor(), READS)?;
     machine.settle();
+    assert_eq!(created() - before, 1, "tried once");
     assert_eq!(l0_runs(&db), 2);
     let stats = db.stats();
     assert_eq!((stats.background_failures, stats.compactions), (0, 0));

@@ -72,10 +72,7 @@ impl Picker<'_> {
             runs,
             |_| true,
             |merge| {
-                let from_l0 = merge.inputs.iter().filter(|(level, _)| *level == 0);
-                let l0_bytes = from_l0
-                    .map(|(_, run)| run.file_len)
-                    .fold(0, u64::saturating_add);
+                let l0_bytes = merge.l0_input_bytes();
                 let below_bytes = merge.input_bytes().saturating_sub(l0_bytes);
                 below_bytes <= l0_bytes.saturating_mul(self.options.level_fanout())
             },
