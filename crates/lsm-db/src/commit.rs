@@ -160,6 +160,7 @@ impl Engine {
                 bytes <= GROUP_BYTES_MAX
             });
             answers = self.commit_group(&mut state, lead.items());
+            lead.foretell(state.pacer.is_quick());
         });
         // After a panic there are fewer answers than members, and the rest is poisoned.
         let missing = lead.items().len() - answers.len();

@@ -63,6 +63,8 @@ struct State<T, R, S: SyncShim> {
     wanted: Option<usize>,
     /// How many items were answered or waiting when the last group was complete.
     cohort_len: usize,
+    /// What the last leader foretold of the groups after its own.
+    soon: bool,
 }
 
 struct Waiting<T, R, S: SyncShim> {
@@ -138,6 +140,7 @@ impl<T, R, S: SyncShim> CommitQueue<T, R, S> {
         Submission {
             queue: self,
             slot,
+            soon: state.soon,
             lead: (!state.leading).then(|| self.lead(&mut state)),
             is_answered: false,
         }
@@ -165,6 +168,7 @@ impl<T, R, S: SyncShim> CommitQueue<T, R, S> {
             items: SmallVec::new(),
             slots: SmallVec::new(),
             cohort_len: state.cohort_len,
+            soon: state.soon,
             answered: 0,
             leads: true,
         }
@@ -192,6 +196,8 @@ impl<T, R, S: SyncShim> State<T, R, S> {
 struct Submission<'q, T, R, S: SyncShim> {
     queue: &'q CommitQueue<T, R, S>,
     slot: Arc<Slot<R, S>>,
+    /// What was foretold when it came.
+    soon: bool,
     /// It found nobody leading.
     lead: Option<Lead<'q, T, R, S>>,
     is_answered: bool,
@@ -208,7 +214,7 @@ impl<'q, T, R, S: SyncShim> Submission<'q, T, R, S> {
         if let Some(lead) = self.lead.take() {
             return Turn::Lead(lead);
         }
-        match self.slot.wait() {
+        match self.slot.wait(self.soon) {
             Some(answer) => {
                 self.is_answered = true;
                 Turn::Answered(answer)
@@ -243,6 +249,7 @@ impl<T, R, S: SyncShim> Default for CommitQueue<T, R, S> {
                 leading: false,
                 wanted: None,
                 cohort_len: 0,
+                soon: false,
             }),
             arrivals: S::condvar(),
         }
@@ -279,6 +286,8 @@ pub struct Lead<'q, T, R, S: SyncShim = StdSync> {
     slots: SmallVec<[Arc<Slot<R, S>>; 1]>,
     /// As the leader before left it.
     cohort_len: usize,
+    /// As the leader before left it, or as this one says.
+    soon: bool,
     /// How many of `slots` have their answer.
     answered: usize,
     /// Whether leadership has not been passed on yet.
@@ -337,6 +346,18 @@ impl<T, R, S: SyncShim> Lead<'_, T, R, S> {
         self.cohort_len
     }
 
+    /// Says whether the groups after this one will be answered within some microseconds, as those that
+    /// need no sync: then who submits looks for its answer a while, and yields its processor, before it
+    /// sleeps. Holds for all groups to come until another leader says otherwise; until one has spoken,
+    /// who waits sleeps at once.
+    ///
+    /// To sleep and be woken takes longer than a group that only copies memory: two threads that
+    /// submitted in turns would spend most of their time on it. But who stays awake during a sync takes
+    /// a processor from others for nothing.
+    pub fn foretell(&mut self, soon: bool) {
+        self.soon = soon;
+    }
+
     /// The group's items, in order.
     #[must_use]
     pub fn items(&self) -> &[T] {
@@ -371,6 +392,7 @@ impl<T, R, S: SyncShim> Lead<'_, T, R, S> {
     fn pass_on(&mut self) {
         let mut state = self.queue.lock();
         state.cohort_len = self.slots.len() + state.waiting.len();
+        state.soon = self.soon;
         state.pass_on();
         self.leads = false;
     }

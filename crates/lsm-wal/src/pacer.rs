@@ -1,4 +1,4 @@
-//! How long a commit leader should wait for the threads that were just answered.
+//! How long a commit leader should wait for the threads that were just answered, and they for it.
 //!
 //! Asked by commit leaders before they gather. A pure policy: it reads no clock and waits for
 //! nothing; the leader tells it what it saw.
@@ -7,6 +7,9 @@ use std::time::Duration;
 
 /// Waiting longer than this for company never pays, however slow the disk.
 const LINGER_MAX: Duration = Duration::from_millis(1);
+
+/// Sleeping and being woken takes about as long: who waits for no longer sync stays awake.
+const QUICK_SYNC_MAX: Duration = Duration::from_micros(20);
 
 /// After this many fruitless waits in a row, ever more groups go without one.
 const MISSES_FREE: u32 = 2;
@@ -82,6 +85,13 @@ impl GroupPacer {
     pub fn not_synced(&mut self) {
         self.sync = Duration::ZERO;
     }
+
+    /// Whether the groups to come, if they are as the last ones, are answered too soon for a sleep:
+    /// what to [`foretell`](crate::Lead::foretell).
+    #[must_use]
+    pub fn is_quick(&self) -> bool {
+        self.sync <= QUICK_SYNC_MAX
+    }
 }
 
 #[cfg(test)]
@@ -109,6 +119,19 @@ mod tests {
         let mut pacer = pacer();
         pacer.not_synced();
         assert_eq!(pacer.linger(8, 1), None);
+    }
+
+    #[test]
+    fn groups_are_quick_without_a_sync_and_with_a_short_one() {
+        assert!(GroupPacer::new().is_quick());
+        let mut pacer = pacer();
+        assert!(!pacer.is_quick());
+        pacer.not_synced();
+        assert!(pacer.is_quick());
+        pacer.synced(QUICK_SYNC_MAX);
+        assert!(pacer.is_quick());
+        (0..16).for_each(|_| pacer.synced(SYNC));
+        assert!(!pacer.is_quick());
     }
 
     #[test]

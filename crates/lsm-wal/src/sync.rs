@@ -1,12 +1,13 @@
 //! The locks and condition variables that the commit queue is built on, as a parameter, so that a
 //! model checker's can stand in for them and explore the code that runs in production.
 //!
-//! Called by the commit queue only. Never adds anything to the primitives: each operation of
-//! [`StdSync`] is one call.
+//! Called by the commit queue only. Adds nothing to the primitives: each operation of [`StdSync`] is
+//! one call, but for the pause, which grows with its turn.
 
 use std::ops::DerefMut;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use std::{hint, thread};
 
 /// The primitives under a [`CommitQueue`](crate::CommitQueue).
 ///
@@ -44,7 +45,24 @@ pub trait SyncShim {
 
     /// Wakes one that waits, if any does.
     fn notify_one(condvar: &Self::Condvar);
+
+    /// Passes the time until the next look at something that will be there soon, without a lock. The
+    /// first look was turn 0. `false`, at once, if there were looks enough: wait for a notification.
+    ///
+    /// Unless implemented, there is no second look.
+    fn pause(turn: u32) -> bool {
+        let _ = turn;
+        false
+    }
 }
+
+/// So many pauses keep the processor, each for twice as long as the one before: some three
+/// microseconds together.
+const SPINS: u32 = 6;
+/// So many let other threads run, the leader among them if there are fewer processors than threads. On
+/// an idle machine these take some thirty microseconds together, after which to be woken costs little
+/// beside the wait.
+const YIELDS: u32 = 64;
 
 /// The standard library's primitives.
 #[derive(Debug, Clone, Copy, Default)]
@@ -88,5 +106,16 @@ impl SyncShim for StdSync {
     #[inline]
     fn notify_one(condvar: &Condvar) {
         condvar.notify_one();
+    }
+
+    fn pause(turn: u32) -> bool {
+        if turn < SPINS {
+            (0..1 << turn).for_each(|_| hint::spin_loop());
+        } else if turn < SPINS + YIELDS {
+            thread::yield_now();
+        } else {
+            return false;
+        }
+        true
     }
 }

@@ -300,6 +300,7 @@ impl Wal {
             group_bytes <= GROUP_BYTES_MAX
         });
         let answers = state.write_group(lead.items());
+        lead.foretell(state.pacer.is_quick());
         drop(state);
         lead.complete(answers);
     }

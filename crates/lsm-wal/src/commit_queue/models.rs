@@ -56,6 +56,15 @@ impl SyncShim for LoomSync {
     fn notify_one(condvar: &Condvar) {
         condvar.notify_one();
     }
+
+    /// One look while others run: more differ only in when they happen.
+    fn pause(turn: u32) -> bool {
+        let again = turn == 0;
+        if again {
+            thread::yield_now();
+        }
+        again
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +88,13 @@ impl<S: SyncShim + 'static> Store<S> {
             published: Cell::new(0),
             group_count: Cell::new(0),
         })
+    }
+
+    /// Whose first waiters look for their answers before they sleep.
+    fn new_quick() -> Arc<Self> {
+        let store = Self::new();
+        store.queue.lock().soon = true;
+        store
     }
 
     /// Commits what waits, at most `len` items. An item's answer is ten times the item.
@@ -127,20 +143,31 @@ fn has(published: u32, item: u32) -> bool {
 
 #[test]
 fn leadership_changes_and_each_is_answered_for_its_own() {
-    explore(|| {
-        let store = Store::<LoomSync>::new();
-        let other = writer(&store, 1, 1);
-        assert_eq!(store.submit(2, 1), Ok(Ok(20)));
-        assert_eq!(other.join().unwrap(), Ok(Ok(10)));
-        assert!(matches!(store.ended(), 12 | 21));
-        assert_eq!(store.group_count.get(), 2);
-    });
+    for new in [Store::<LoomSync>::new, Store::new_quick] {
+        explore(move || {
+            let store = new();
+            let other = writer(&store, 1, 1);
+            assert_eq!(store.submit(2, 1), Ok(Ok(20)));
+            assert_eq!(other.join().unwrap(), Ok(Ok(10)));
+            assert!(matches!(store.ended(), 12 | 21));
+            assert_eq!(store.group_count.get(), 2);
+        });
+    }
 }
 
 #[test]
 fn of_three_nobody_is_lost_whoever_leads_whom() {
-    explore(|| {
-        let store = Store::<LoomSync>::new();
+    of_three_nobody_is_lost(Store::new);
+}
+
+#[test]
+fn of_three_that_look_before_they_sleep_nobody_is_lost() {
+    of_three_nobody_is_lost(Store::new_quick);
+}
+
+fn of_three_nobody_is_lost(new: fn() -> Arc<Store<LoomSync>>) {
+    explore(move || {
+        let store = new();
         let others = [writer(&store, 1, 2), writer(&store, 2, 2)];
         assert_eq!(store.submit(3, 2), Ok(Ok(30)));
         for (other, answer) in others.into_iter().zip([10, 20]) {
@@ -171,14 +198,16 @@ fn items_are_taken_in_the_order_of_their_arrival_and_a_ticket_never_leads() {
 
 #[test]
 fn a_writer_that_comes_back_meets_no_leadership_left_behind() {
-    explore(|| {
-        let store = Store::<LoomSync>::new();
-        let other = writer(&store, 3, 2);
-        assert_eq!(store.submit(1, 2), Ok(Ok(10)));
-        assert_eq!(store.submit(2, 2), Ok(Ok(20)));
-        assert_eq!(other.join().unwrap(), Ok(Ok(30)));
-        assert!(matches!(store.ended(), 123 | 132 | 312));
-    });
+    for new in [Store::<LoomSync>::new, Store::new_quick] {
+        explore(move || {
+            let store = new();
+            let other = writer(&store, 3, 2);
+            assert_eq!(store.submit(1, 2), Ok(Ok(10)));
+            assert_eq!(store.submit(2, 2), Ok(Ok(20)));
+            assert_eq!(other.join().unwrap(), Ok(Ok(30)));
+            assert!(matches!(store.ended(), 123 | 132 | 312));
+        });
+    }
 }
 
 #[test]
@@ -235,7 +264,7 @@ fn members_of_a_group_whose_leader_gives_up_are_told_and_the_others_go_on() {
 #[test]
 fn leadership_handed_to_a_writer_that_panics_is_handed_on() {
     explore(|| {
-        let store = Store::<LoomSync>::new();
+        let store = Store::<LoomSync>::new_quick();
         let early = store.queue.enqueue(1);
         let other = Arc::clone(&store);
         let other = thread::spawn(move || {
@@ -308,7 +337,7 @@ fn a_queue_that_is_dropped_answers_who_waits() {
     });
 }
 
-/// Loom's primitives, with a condition variable that wakes nobody.
+/// Loom's primitives, with a condition variable that wakes nobody; who waits looks before it sleeps.
 struct Deaf;
 
 impl SyncShim for Deaf {
@@ -341,13 +370,17 @@ impl SyncShim for Deaf {
     }
 
     fn notify_one(_condvar: &Condvar) {}
+
+    fn pause(turn: u32) -> bool {
+        LoomSync::pause(turn)
+    }
 }
 
 #[test]
 #[should_panic(expected = "deadlock")]
 fn the_models_notice_a_wake_up_that_is_lost() {
     explore(|| {
-        let store = Store::<Deaf>::new();
+        let store = Store::<Deaf>::new_quick();
         let other = writer(&store, 1, 1);
         assert_eq!(store.submit(2, 1), Ok(Ok(20)));
         assert_eq!(other.join().unwrap(), Ok(Ok(10)));

@@ -45,6 +45,10 @@ impl<R, S: SyncShim> Slot<R, S> {
         S::lock(&self.answer)
     }
 
+    fn is_pending(&self) -> bool {
+        matches!(*self.lock(), Answer::Pending { .. })
+    }
+
     pub(super) fn put(&self, answer: Answer<R>) {
         let before = std::mem::replace(&mut *self.lock(), answer);
         if matches!(
@@ -57,8 +61,13 @@ impl<R, S: SyncShim> Slot<R, S> {
         }
     }
 
-    /// Waits for the answer (`Some`) or for leadership (`None`).
-    pub(super) fn wait(&self) -> Option<Result<R, Abandoned>> {
+    /// Waits for the answer (`Some`) or for leadership (`None`): if that is expected `soon`, awake at
+    /// first.
+    pub(super) fn wait(&self, soon: bool) -> Option<Result<R, Abandoned>> {
+        let mut turn = 0;
+        while soon && self.is_pending() && S::pause(turn) {
+            turn += 1;
+        }
         let mut answer = self.lock();
         loop {
             match std::mem::replace(&mut *answer, Answer::Taken) {
@@ -91,7 +100,7 @@ impl<R, S: SyncShim> Ticket<R, S> {
     /// [`Abandoned`] if the leader of the item's group ended without answering it.
     pub fn wait(self) -> Result<R, Abandoned> {
         // A ticket's slot is never handed leadership, so there is always an answer.
-        self.slot.wait().unwrap_or(Err(Abandoned))
+        self.slot.wait(false).unwrap_or(Err(Abandoned))
     }
 
     /// The answer if it is there; each answer is given once, then `None` again.

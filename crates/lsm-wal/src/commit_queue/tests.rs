@@ -1,14 +1,14 @@
 //! The commit queue: order, leadership, and what a panicking leader leaves.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 use super::*;
 
 type Queue = CommitQueue<u64, u64>;
 
-fn answer_all(mut lead: Lead<'_, u64, u64>) {
+fn answer_all<S: SyncShim>(mut lead: Lead<'_, u64, u64, S>) {
     lead.gather(|_| true);
     let answers: Vec<u64> = lead.items().iter().map(|item| item + 100).collect();
     lead.complete(answers);
@@ -184,6 +184,84 @@ fn lingering_ends_when_enough_wait_or_time_is_up() {
     lead.complete([0, 0]);
     let _third = queue.enqueue(3);
     assert_eq!(queue.try_lead().unwrap().cohort_len(), 2);
+}
+
+/// The standard library's primitives, for those who never sleep.
+struct Sleepless;
+
+static PAUSES: AtomicU32 = AtomicU32::new(0);
+
+impl SyncShim for Sleepless {
+    type Mutex<T> = Mutex<T>;
+    type Guard<'a, T: 'a> = MutexGuard<'a, T>;
+    type Condvar = Condvar;
+
+    fn mutex<T>(value: T) -> Mutex<T> {
+        StdSync::mutex(value)
+    }
+
+    fn condvar() -> Condvar {
+        StdSync::condvar()
+    }
+
+    fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        StdSync::lock(mutex)
+    }
+
+    fn wait<'a, T: 'a>(_: &Condvar, _: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        panic!("somebody sleeps");
+    }
+
+    fn wait_timeout<'a, T: 'a>(
+        condvar: &Condvar,
+        guard: MutexGuard<'a, T>,
+        _: Duration,
+    ) -> MutexGuard<'a, T> {
+        Self::wait(condvar, guard)
+    }
+
+    fn notify_one(_: &Condvar) {
+        panic!("somebody slept");
+    }
+
+    fn pause(_turn: u32) -> bool {
+        PAUSES.fetch_add(1, Ordering::SeqCst);
+        std::thread::yield_now();
+        true
+    }
+}
+
+#[test]
+fn who_is_to_be_answered_soon_stays_awake_and_others_sleep_at_once() {
+    let queue = CommitQueue::<u64, u64, Sleepless>::default();
+    let foretelling = |soon| {
+        let _told = queue.enqueue(0);
+        let mut lead = queue.try_lead().unwrap();
+        lead.gather(|_| true);
+        lead.foretell(soon);
+        lead
+    };
+    let submit = || queue.submit(1, answer_all);
+    let sleeps = || catch_unwind(AssertUnwindSafe(submit)).is_err();
+    // What this leader says holds only once it is done.
+    let lead = foretelling(true);
+    assert!(sleeps());
+    lead.complete([0]);
+    let lead = foretelling(false);
+    std::thread::scope(|scope| {
+        assert_eq!(PAUSES.load(Ordering::SeqCst), 0);
+        let other = scope.spawn(submit);
+        while PAUSES.load(Ordering::SeqCst) < 3 && !other.is_finished() {
+            std::thread::yield_now();
+        }
+        lead.complete([0]);
+        assert_eq!(other.join().unwrap(), Ok(101));
+    });
+    let pauses = PAUSES.load(Ordering::SeqCst);
+    let lead = foretelling(false);
+    assert!(sleeps());
+    lead.complete([0]);
+    assert_eq!(PAUSES.load(Ordering::SeqCst), pauses);
 }
 
 #[test]
