@@ -159,8 +159,9 @@ impl Engine {
                 bytes += request.bytes();
                 bytes <= GROUP_BYTES_MAX
             });
+            let syncs = state.log_enabled && lead.items().iter().any(Request::wants_sync);
+            lead.foretell(state.pacer.is_quick(syncs));
             answers = self.commit_group(&mut state, lead.items());
-            lead.foretell(state.pacer.is_quick());
         });
         // After a panic there are fewer answers than members, and the rest is poisoned.
         let missing = lead.items().len() - answers.len();

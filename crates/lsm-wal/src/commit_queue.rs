@@ -8,11 +8,11 @@
 //!
 //! Invariants:
 //! 1. `leading` is true exactly while a `Lead` exists that has not been completed, or leadership has
-//!    been handed to a woken submitter.
+//!    been handed to a submitter that waits.
 //! 2. Items are taken in the order in which they were enqueued.
 //! 3. Every item taken is answered once, by its leader or, if that panics, with [`Abandoned`].
 //! 4. When a `Lead` ends while submitters wait, the first of them becomes the leader: no waiting
-//!    submitter is forgotten, and only that one is woken for it. That comes before the answers, so
+//!    submitter is forgotten, and at most that one is woken for it. That comes before the answers, so
 //!    the next group need not wait for the last one's threads to be woken.
 
 #[cfg(test)]
@@ -63,7 +63,7 @@ struct State<T, R, S: SyncShim> {
     wanted: Option<usize>,
     /// How many items were answered or waiting when the last group was complete.
     cohort_len: usize,
-    /// What the last leader foretold of the groups after its own.
+    /// What was last foretold.
     soon: bool,
 }
 
@@ -131,6 +131,13 @@ impl<T, R, S: SyncShim> CommitQueue<T, R, S> {
     #[must_use]
     pub fn waiting_count(&self) -> usize {
         self.lock().waiting.len()
+    }
+
+    /// Whether who submits now expects to be answered soon: what was last
+    /// [foretold](Lead::foretell).
+    #[must_use]
+    pub fn answers_soon(&self) -> bool {
+        self.lock().soon
     }
 
     fn enter(&self, item: T) -> Submission<'_, T, R, S> {
@@ -286,7 +293,7 @@ pub struct Lead<'q, T, R, S: SyncShim = StdSync> {
     slots: SmallVec<[Arc<Slot<R, S>>; 1]>,
     /// As the leader before left it.
     cohort_len: usize,
-    /// As the leader before left it, or as this one says.
+    /// What was last foretold, by this leader or one before.
     soon: bool,
     /// How many of `slots` have their answer.
     answered: usize,
@@ -346,16 +353,18 @@ impl<T, R, S: SyncShim> Lead<'_, T, R, S> {
         self.cohort_len
     }
 
-    /// Says whether the groups after this one will be answered within some microseconds, as those that
-    /// need no sync: then who submits looks for its answer a while, and yields its processor, before it
-    /// sleeps. Holds for all groups to come until another leader says otherwise; until one has spoken,
-    /// who waits sleeps at once.
+    /// Says whether this group, and those to come, are answered within some microseconds, as without a
+    /// sync: then who submits from now on looks for its answer a while before it sleeps. Holds until a leader says otherwise; until one has spoken, who waits sleeps at
+    /// once. To be said once the group is gathered. Tickets are always waited for asleep.
     ///
     /// To sleep and be woken takes longer than a group that only copies memory: two threads that
     /// submitted in turns would spend most of their time on it. But who stays awake during a sync takes
     /// a processor from others for nothing.
     pub fn foretell(&mut self, soon: bool) {
-        self.soon = soon;
+        if self.soon != soon {
+            self.soon = soon;
+            self.queue.lock().soon = soon;
+        }
     }
 
     /// The group's items, in order.
@@ -392,7 +401,6 @@ impl<T, R, S: SyncShim> Lead<'_, T, R, S> {
     fn pass_on(&mut self) {
         let mut state = self.queue.lock();
         state.cohort_len = self.slots.len() + state.waiting.len();
-        state.soon = self.soon;
         state.pass_on();
         self.leads = false;
     }

@@ -1,6 +1,7 @@
-//! How long a commit leader should wait for the threads that were just answered, and they for it.
+//! How long a commit leader should wait for the threads that were just answered, and whether those that
+//! wait for it should sleep.
 //!
-//! Asked by commit leaders before they gather. A pure policy: it reads no clock and waits for
+//! Asked by commit leaders, the one before they gather and the other after. A pure policy: it reads no clock and waits for
 //! nothing; the leader tells it what it saw.
 
 use std::time::Duration;
@@ -8,8 +9,8 @@ use std::time::Duration;
 /// Waiting longer than this for company never pays, however slow the disk.
 const LINGER_MAX: Duration = Duration::from_millis(1);
 
-/// Sleeping and being woken takes about as long: who waits for no longer sync stays awake.
-const QUICK_SYNC_MAX: Duration = Duration::from_micros(20);
+/// Sleeping and being woken takes longer: nobody sleeps for a sync that takes no more, as in memory.
+const QUICK_SYNC_MAX: Duration = Duration::from_micros(10);
 
 /// After this many fruitless waits in a row, ever more groups go without one.
 const MISSES_FREE: u32 = 2;
@@ -18,7 +19,7 @@ const MISSES_FREE: u32 = 2;
 const SKIPS_LOG2_MAX: u32 = 6;
 
 /// Decides, from how long syncs take and whether waiting has paid, how long to
-/// [`linger`](crate::Lead::linger).
+/// [`linger`](crate::Lead::linger) and what to [`foretell`](crate::Lead::foretell).
 ///
 /// A wait costs at most a third of a sync, is asked for only if more submitters were around lately than
 /// are waiting now, and is given up in growing steps while it brings nobody.
@@ -31,11 +32,15 @@ const SKIPS_LOG2_MAX: u32 = 6;
 /// pacer.synced(Duration::from_micros(300));
 /// assert_eq!(pacer.linger(4, 1), Some(Duration::from_micros(100)));
 /// assert_eq!(pacer.linger(1, 1), None, "nobody else to wait for");
+/// assert!(pacer.is_quick(false));
+/// assert!(!pacer.is_quick(true));
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct GroupPacer {
-    /// A moving average of how long a sync takes; zero if the last group needed none.
+    /// A moving average of how long a sync takes; zero before the first.
     sync: Duration,
+    /// Whether the last group was synced.
+    last_synced: bool,
     misses: u32,
     skips_left: u32,
 }
@@ -50,7 +55,7 @@ impl GroupPacer {
     /// How long to wait at most until `cohort_len` items wait, `waiting_count` doing so now;
     /// `None` to go ahead.
     pub fn linger(&mut self, cohort_len: usize, waiting_count: usize) -> Option<Duration> {
-        if self.sync.is_zero() || waiting_count >= cohort_len {
+        if !self.last_synced || self.is_quick(true) || waiting_count >= cohort_len {
             return None;
         }
         if self.skips_left > 0 {
@@ -74,6 +79,7 @@ impl GroupPacer {
 
     /// A group was synced in this time.
     pub fn synced(&mut self, took: Duration) {
+        self.last_synced = true;
         self.sync = if self.sync.is_zero() {
             took
         } else {
@@ -83,14 +89,14 @@ impl GroupPacer {
 
     /// A group was written without a sync: the next need not wait for company.
     pub fn not_synced(&mut self) {
-        self.sync = Duration::ZERO;
+        self.last_synced = false;
     }
 
-    /// Whether the groups to come, if they are as the last ones, are answered too soon for a sleep:
-    /// what to [`foretell`](crate::Lead::foretell).
+    /// Whether a group that is synced or not is answered sooner than who waits for it could sleep and
+    /// be woken. Of a sync that none was seen of, nothing is promised.
     #[must_use]
-    pub fn is_quick(&self) -> bool {
-        self.sync <= QUICK_SYNC_MAX
+    pub fn is_quick(&self, syncs: bool) -> bool {
+        !syncs || !self.sync.is_zero() && self.sync <= QUICK_SYNC_MAX
     }
 }
 
@@ -122,16 +128,21 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_quick_without_a_sync_and_with_a_short_one() {
-        assert!(GroupPacer::new().is_quick());
-        let mut pacer = pacer();
-        assert!(!pacer.is_quick());
-        pacer.not_synced();
-        assert!(pacer.is_quick());
-        pacer.synced(QUICK_SYNC_MAX);
-        assert!(pacer.is_quick());
-        (0..16).for_each(|_| pacer.synced(SYNC));
-        assert!(!pacer.is_quick());
+    fn groups_are_quick_without_a_sync_and_with_a_short_one_that_was_seen() {
+        let mut fresh = GroupPacer::new();
+        assert!(fresh.is_quick(false));
+        assert!(!fresh.is_quick(true));
+        fresh.synced(QUICK_SYNC_MAX);
+        assert!(fresh.is_quick(true));
+        assert_eq!(
+            fresh.linger(8, 1),
+            None,
+            "a wait takes longer than the sync"
+        );
+        let mut slow = pacer();
+        slow.not_synced();
+        assert!(slow.is_quick(false));
+        assert!(!slow.is_quick(true), "as long as the last one took");
     }
 
     #[test]

@@ -118,6 +118,12 @@ struct Request {
     durability: Durability,
 }
 
+impl Request {
+    fn wants_sync(&self) -> bool {
+        self.durability == Durability::Sync
+    }
+}
+
 struct State {
     log: Log,
     /// What was recovered, while its tail still has to be written again: there was no room.
@@ -299,8 +305,9 @@ impl Wal {
             group_bytes = group_bytes.saturating_add(request.payload.len());
             group_bytes <= GROUP_BYTES_MAX
         });
+        let syncs = lead.items().iter().any(Request::wants_sync);
+        lead.foretell(state.pacer.is_quick(syncs));
         let answers = state.write_group(lead.items());
-        lead.foretell(state.pacer.is_quick());
         drop(state);
         lead.complete(answers);
     }
@@ -384,9 +391,7 @@ impl State {
             });
             starts.push((place.start - FRAME_HEADER_LEN) as u64);
         }
-        let sync = requests
-            .iter()
-            .any(|request| request.durability == Durability::Sync);
+        let sync = requests.iter().any(Request::wants_sync);
         match self.append(&mut group, sync) {
             Ok(end) => {
                 let base = end.offset - group.len() as u64;

@@ -206,3 +206,23 @@ fn a_group_of_checks_writes_nothing_and_syncs_what_it_saw_if_asked() {
     assert_eq!(store.faults.count_of(Operation::Sync), syncs + 1);
     assert_eq!(store.last_seqno(), seqno);
 }
+
+#[test]
+fn nobody_stays_awake_for_a_sync_that_may_be_slow() {
+    let write = |durability| vec![Request::Write(batch(&[], &[("k", Some("v"))]), durability)];
+    let store = Store::open(LsmConfig::new());
+    for (durability, is_soon) in [
+        (Durability::Buffered, true),
+        (Durability::Sync, false),
+        (Durability::Buffered, true),
+    ] {
+        store.commit(write(durability));
+        assert_eq!(store.engine.queue.answers_soon(), is_soon, "{durability:?}");
+    }
+    let store = Store::open(LsmConfig::new().wal(false));
+    store.commit(write(Durability::Sync));
+    assert!(
+        store.engine.queue.answers_soon(),
+        "there is nothing to sync"
+    );
+}

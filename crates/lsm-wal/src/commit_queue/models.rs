@@ -90,7 +90,7 @@ impl<S: SyncShim + 'static> Store<S> {
         })
     }
 
-    /// Whose first waiters look for their answers before they sleep.
+    /// Whose waiters look for their answers before they sleep.
     fn new_quick() -> Arc<Self> {
         let store = Self::new();
         store.queue.lock().soon = true;
@@ -263,25 +263,28 @@ fn members_of_a_group_whose_leader_gives_up_are_told_and_the_others_go_on() {
 
 #[test]
 fn leadership_handed_to_a_writer_that_panics_is_handed_on() {
-    explore(|| {
-        let store = Store::<LoomSync>::new_quick();
-        let early = store.queue.enqueue(1);
-        let other = Arc::clone(&store);
-        let other = thread::spawn(move || {
-            let mut submission = other.queue.enter(2);
-            if let Turn::Lead(mut lead) = submission.wait() {
-                lead.gather(|_| false);
-                // Its own item still waits, so it is handed leadership again, and leaves.
-                drop(lead);
-            }
-        });
-        assert_eq!(store.submit(3, 1), Ok(Ok(30)));
-        other.join().unwrap();
-        match early.wait() {
-            Ok(answer) => assert_eq!((answer, store.ended()), (Ok(10), 13)),
-            Err(Abandoned) => assert_eq!(store.ended(), 3),
+    for new in [Store::<LoomSync>::new, Store::new_quick] {
+        explore(move || leadership_is_handed_on(new()));
+    }
+}
+
+fn leadership_is_handed_on(store: Arc<Store<LoomSync>>) {
+    let early = store.queue.enqueue(1);
+    let other = Arc::clone(&store);
+    let other = thread::spawn(move || {
+        let mut submission = other.queue.enter(2);
+        if let Turn::Lead(mut lead) = submission.wait() {
+            lead.gather(|_| false);
+            // Its own item still waits, so it is handed leadership again, and leaves.
+            drop(lead);
         }
     });
+    assert_eq!(store.submit(3, 1), Ok(Ok(30)));
+    other.join().unwrap();
+    match early.wait() {
+        Ok(answer) => assert_eq!((answer, store.ended()), (Ok(10), 13)),
+        Err(Abandoned) => assert_eq!(store.ended(), 3),
+    }
 }
 
 #[test]
@@ -376,13 +379,23 @@ impl SyncShim for Deaf {
     }
 }
 
-#[test]
-#[should_panic(expected = "deadlock")]
-fn the_models_notice_a_wake_up_that_is_lost() {
-    explore(|| {
-        let store = Store::<Deaf>::new_quick();
+fn lose_a_wake_up(new: fn() -> Arc<Store<Deaf>>) {
+    explore(move || {
+        let store = new();
         let other = writer(&store, 1, 1);
         assert_eq!(store.submit(2, 1), Ok(Ok(20)));
         assert_eq!(other.join().unwrap(), Ok(Ok(10)));
     });
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn the_models_notice_a_wake_up_that_is_lost() {
+    lose_a_wake_up(Store::new);
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn the_models_notice_a_wake_up_that_is_lost_by_who_looked_first() {
+    lose_a_wake_up(Store::new_quick);
 }

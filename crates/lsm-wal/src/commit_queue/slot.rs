@@ -45,10 +45,6 @@ impl<R, S: SyncShim> Slot<R, S> {
         S::lock(&self.answer)
     }
 
-    fn is_pending(&self) -> bool {
-        matches!(*self.lock(), Answer::Pending { .. })
-    }
-
     pub(super) fn put(&self, answer: Answer<R>) {
         let before = std::mem::replace(&mut *self.lock(), answer);
         if matches!(
@@ -64,25 +60,28 @@ impl<R, S: SyncShim> Slot<R, S> {
     /// Waits for the answer (`Some`) or for leadership (`None`): if that is expected `soon`, awake at
     /// first.
     pub(super) fn wait(&self, soon: bool) -> Option<Result<R, Abandoned>> {
-        let mut turn = 0;
-        while soon && self.is_pending() && S::pause(turn) {
-            turn += 1;
-        }
+        // The next look, as long as there is one before the sleep.
+        let mut turn = soon.then_some(0);
         let mut answer = self.lock();
         loop {
-            match std::mem::replace(&mut *answer, Answer::Taken) {
-                Answer::Ready(result) => return Some(result),
+            match std::mem::replace(&mut *answer, Answer::PENDING) {
+                Answer::Ready(result) => {
+                    *answer = Answer::Taken;
+                    return Some(result);
+                }
                 Answer::Taken => return Some(Err(Abandoned)),
-                Answer::Lead => {
-                    *answer = Answer::PENDING;
-                    return None;
-                }
-                Answer::Pending { .. } => {
-                    *answer = Answer::Pending {
-                        is_waited_for: true,
-                    };
-                    answer = S::wait(&self.wake, answer);
-                }
+                Answer::Lead => return None,
+                Answer::Pending { .. } => {}
+            }
+            if let Some(now) = turn {
+                drop(answer);
+                turn = S::pause(now).then_some(now + 1);
+                answer = self.lock();
+            } else {
+                *answer = Answer::Pending {
+                    is_waited_for: true,
+                };
+                answer = S::wait(&self.wake, answer);
             }
         }
     }

@@ -186,10 +186,12 @@ fn lingering_ends_when_enough_wait_or_time_is_up() {
     assert_eq!(queue.try_lead().unwrap().cohort_len(), 2);
 }
 
-/// The standard library's primitives, for those who never sleep.
+/// The standard library's primitives, for those who never sleep: who does panics, and who looks too often.
 struct Sleepless;
 
 static PAUSES: AtomicU32 = AtomicU32::new(0);
+/// A minute of them.
+const PAUSES_MAX: u32 = 60_000;
 
 impl SyncShim for Sleepless {
     type Mutex<T> = Mutex<T>;
@@ -225,8 +227,9 @@ impl SyncShim for Sleepless {
     }
 
     fn pause(_turn: u32) -> bool {
-        PAUSES.fetch_add(1, Ordering::SeqCst);
-        std::thread::yield_now();
+        let before = PAUSES.fetch_add(1, Ordering::SeqCst);
+        assert!(before < PAUSES_MAX, "somebody is awake for ever");
+        std::thread::sleep(Duration::from_millis(1));
         true
     }
 }
@@ -234,33 +237,41 @@ impl SyncShim for Sleepless {
 #[test]
 fn who_is_to_be_answered_soon_stays_awake_and_others_sleep_at_once() {
     let queue = CommitQueue::<u64, u64, Sleepless>::default();
-    let foretelling = |soon| {
-        let _told = queue.enqueue(0);
+    let lead = || {
+        let _led = queue.enqueue(0);
         let mut lead = queue.try_lead().unwrap();
         lead.gather(|_| true);
-        lead.foretell(soon);
         lead
     };
-    let submit = || queue.submit(1, answer_all);
-    let sleeps = || catch_unwind(AssertUnwindSafe(submit)).is_err();
-    // What this leader says holds only once it is done.
-    let lead = foretelling(true);
-    assert!(sleeps());
-    lead.complete([0]);
-    let lead = foretelling(false);
+    // Somebody else leads, on this very thread: that answer never comes.
+    let submits_asleep = || {
+        let panic = catch_unwind(AssertUnwindSafe(|| queue.submit(1, answer_all)));
+        let panic = panic.unwrap_err();
+        assert_eq!(panic.downcast_ref(), Some(&"somebody sleeps"));
+    };
+    let mut first = lead();
+    submits_asleep();
+    assert!(!queue.answers_soon());
+    // From the moment that it is said, for this group and the next.
+    first.foretell(true);
+    assert!(queue.answers_soon());
+    assert_eq!(PAUSES.load(Ordering::SeqCst), 0);
     std::thread::scope(|scope| {
-        assert_eq!(PAUSES.load(Ordering::SeqCst), 0);
-        let other = scope.spawn(submit);
+        let other = scope.spawn(|| queue.submit(1, answer_all));
         while PAUSES.load(Ordering::SeqCst) < 3 && !other.is_finished() {
             std::thread::yield_now();
         }
-        lead.complete([0]);
+        first.complete([0]);
         assert_eq!(other.join().unwrap(), Ok(101));
     });
     let pauses = PAUSES.load(Ordering::SeqCst);
-    let lead = foretelling(false);
-    assert!(sleeps());
-    lead.complete([0]);
+    assert!(pauses >= 3);
+    let mut second = lead();
+    assert!(queue.answers_soon());
+    second.foretell(false);
+    submits_asleep();
+    second.complete([0]);
+    assert!(!queue.answers_soon());
     assert_eq!(PAUSES.load(Ordering::SeqCst), pauses);
 }
 

@@ -242,6 +242,18 @@ fn every_acknowledgement_of_many_threads_is_durable_and_groups_share_a_sync() {
 }
 
 #[test]
+fn nobody_stays_awake_for_a_sync_that_may_be_slow() {
+    let (wal, _) = open(SimFs::new()).unwrap();
+    wal.append(b"copied", Durability::Buffered).unwrap();
+    assert!(wal.queue.answers_soon());
+    // The first sync: how long one takes is not known.
+    wal.append(b"synced", Durability::Sync).unwrap();
+    assert!(!wal.queue.answers_soon());
+    wal.append(b"copied", Durability::Buffered).unwrap();
+    assert!(wal.queue.answers_soon());
+}
+
+#[test]
 fn a_failed_sync_answers_the_whole_group_and_is_final() {
     let fs = FaultFs::over_sim(SimFs::new());
     let (wal, _) = open(fs.clone()).unwrap();
