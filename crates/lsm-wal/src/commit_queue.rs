@@ -354,8 +354,9 @@ impl<T, R, S: SyncShim> Lead<'_, T, R, S> {
     }
 
     /// Says whether this group, and those to come, are answered within some microseconds, as without a
-    /// sync: then who submits from now on looks for its answer a while before it sleeps. Holds until a leader says otherwise; until one has spoken, who waits sleeps at
-    /// once. To be said once the group is gathered. Tickets are always waited for asleep.
+    /// sync: then who submits from now on looks for its answer a while before it sleeps. Holds until a
+    /// leader says otherwise; until one has spoken, who waits sleeps at once. To be said once the group
+    /// is gathered. Tickets are always waited for asleep.
     ///
     /// To sleep and be woken takes longer than a group that only copies memory: two threads that
     /// submitted in turns would spend most of their time on it. But who stays awake during a sync takes

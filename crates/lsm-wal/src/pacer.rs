@@ -37,8 +37,8 @@ const SKIPS_LOG2_MAX: u32 = 6;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct GroupPacer {
-    /// A moving average of how long a sync takes; zero before the first.
-    sync: Duration,
+    /// A moving average of how long a sync takes; none was seen before the first.
+    sync: Option<Duration>,
     /// Whether the last group was synced.
     last_synced: bool,
     misses: u32,
@@ -58,11 +58,12 @@ impl GroupPacer {
         if !self.last_synced || self.is_quick(true) || waiting_count >= cohort_len {
             return None;
         }
+        let sync = self.sync?;
         if self.skips_left > 0 {
             self.skips_left -= 1;
             return None;
         }
-        Some((self.sync / 3).min(LINGER_MAX))
+        Some((sync / 3).min(LINGER_MAX))
     }
 
     /// The wait is over, and all that were waited for had come (`arrived`) or not.
@@ -80,11 +81,8 @@ impl GroupPacer {
     /// A group was synced in this time.
     pub fn synced(&mut self, took: Duration) {
         self.last_synced = true;
-        self.sync = if self.sync.is_zero() {
-            took
-        } else {
-            (self.sync * 7 + took) / 8
-        };
+        let average = |sync: Duration| (sync * 7 + took) / 8;
+        self.sync = Some(self.sync.map_or(took, average));
     }
 
     /// A group was written without a sync: the next need not wait for company.
@@ -96,7 +94,7 @@ impl GroupPacer {
     /// be woken. Of a sync that none was seen of, nothing is promised.
     #[must_use]
     pub fn is_quick(&self, syncs: bool) -> bool {
-        !syncs || !self.sync.is_zero() && self.sync <= QUICK_SYNC_MAX
+        !syncs || self.sync.is_some_and(|sync| sync <= QUICK_SYNC_MAX)
     }
 }
 
