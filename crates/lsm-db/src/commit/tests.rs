@@ -210,7 +210,7 @@ fn a_group_of_checks_writes_nothing_and_syncs_what_it_saw_if_asked() {
 #[test]
 fn nobody_stays_awake_for_a_sync_that_may_be_slow() {
     let write = |durability| vec![Request::Write(batch(&[], &[("k", Some("v"))]), durability)];
-    let store = Store::open(LsmConfig::new());
+    let store = Store::open(LsmConfig::new().wal(true));
     for (durability, is_soon) in [
         (Durability::Buffered, true),
         (Durability::Sync, false),
