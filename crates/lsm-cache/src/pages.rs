@@ -242,17 +242,77 @@ impl<T> Pages<T> {
         }
         let evicted = queues.make_room(pool, weight, SPARED_MAX);
         if evicted.is_enough {
-            let mut place = place.lock();
-            queues.push(&self.table, number, entry_weight, place.evicted_at);
-            pool.used_bytes.fetch_add(weight, Ordering::Relaxed);
-            self.table.held_bytes.fetch_add(weight, Ordering::Relaxed);
-            self.table.held.fetch_add(1, Ordering::Relaxed);
-            place.uses = 0;
-            place.page = Some(Arc::clone(page));
-            pool.counters.count(Event::Inserted);
+            let evicted_at = place.lock().evicted_at;
+            self.fill(&mut queues, (number, entry_weight), evicted_at, page);
         }
         drop(queues);
         drop(evicted);
+    }
+
+    /// Keeps a page that nobody has asked for yet, if there is room for it beside all that is there. Returns
+    /// whether a page of that number is there now.
+    ///
+    /// Until it is used it is among the first to go, whatever was there of that number before. `weight` as
+    /// for [`insert`](Self::insert).
+    pub fn insert_if_room(&self, number: usize, page: &Arc<T>, weight: u64) -> bool {
+        let (Some(place), Ok(number), Ok(entry_weight)) = (
+            self.table.places.get(number),
+            u32::try_from(number),
+            u32::try_from(weight.saturating_add(PAGE_OVERHEAD_BYTES)),
+        ) else {
+            return false;
+        };
+        let pool = &self.table.pool;
+        let mut queues = pool.lock();
+        if place.lock().page.is_some() {
+            return true;
+        }
+        let weight = u64::from(entry_weight);
+        let used = pool.used_bytes.load(Ordering::Relaxed);
+        let fits = weight <= pool.page_bytes_max()
+            && used.saturating_add(weight) <= pool.capacity_bytes.load(Ordering::Relaxed);
+        if fits {
+            self.fill(&mut queues, (number, entry_weight), NEVER, page);
+        }
+        fits
+    }
+
+    /// Fills a place that is empty, for whose page there is room.
+    fn fill(
+        &self,
+        queues: &mut Queues<T>,
+        (number, weight): (u32, u32),
+        evicted_at: u32,
+        page: &Arc<T>,
+    ) {
+        let Some(place) = self.table.place(number) else {
+            return;
+        };
+        let pool = &self.table.pool;
+        let mut place = place.lock();
+        queues.push(&self.table, number, weight, evicted_at);
+        pool.used_bytes
+            .fetch_add(u64::from(weight), Ordering::Relaxed);
+        self.table
+            .held_bytes
+            .fetch_add(u64::from(weight), Ordering::Relaxed);
+        self.table.held.fetch_add(1, Ordering::Relaxed);
+        place.uses = 0;
+        place.page = Some(Arc::clone(page));
+        pool.counters.count(Event::Inserted);
+    }
+
+    /// Whether the page of that number is there. Asking is neither a use nor a hit or miss.
+    #[must_use]
+    pub fn holds(&self, number: usize) -> bool {
+        let place = self.table.places.get(number);
+        place.is_some_and(|place| place.lock().page.is_some())
+    }
+
+    /// What its pages weigh together, each with [`PAGE_OVERHEAD_BYTES`].
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        self.table.held_bytes.load(Ordering::Relaxed)
     }
 
     /// Bytes of memory that the places themselves take, whatever they hold.

@@ -2,8 +2,9 @@
 //!
 //! Each loaded index has a place for every block of its run beside it; they come and go together.
 //! Point reads and the first block of a range go through it. What a range reads ahead, and all that
-//! a compaction reads, goes past it: that would only push out what is asked for again. Indexes and
-//! filters are not in it, but their bytes come off its capacity.
+//! a compaction reads, goes past it: that would only push out what is asked for again. While there is
+//! room, blocks of runs that are read much come in before they are asked for. Indexes and filters are not
+//! in it, but their bytes come off its capacity.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,10 +20,11 @@ const SHARES: u64 = 16;
 
 /// What reads have cost; see [`crate::Stats`] for what each means.
 #[derive(Debug, Default)]
-pub(crate) struct ReadCounters(StripedCounts<2>);
+pub(crate) struct ReadCounters(StripedCounts<3>);
 
 const BLOCKS_READ: usize = 0;
 const FILTER_SKIPS: usize = 1;
+const BLOCKS_WARMED: usize = 2;
 
 impl ReadCounters {
     pub(crate) fn count_blocks(&self, blocks: u64) {
@@ -31,6 +33,14 @@ impl ReadCounters {
 
     pub(crate) fn count_filter_skip(&self) {
         self.0.add(FILTER_SKIPS, 1);
+    }
+
+    pub(crate) fn count_warmed(&self) {
+        self.0.add(BLOCKS_WARMED, 1);
+    }
+
+    pub(crate) fn blocks_warmed(&self) -> u64 {
+        self.0.sum(BLOCKS_WARMED)
     }
 
     pub(crate) fn blocks_read(&self) -> u64 {
@@ -85,6 +95,11 @@ impl BlockCache {
 
     pub(crate) fn hits(&self) -> u64 {
         self.blocks.stats().hits
+    }
+
+    /// Whether blocks of so many bytes fit in without another having to go.
+    pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
+        self.used_bytes().saturating_add(bytes) <= self.blocks.capacity_bytes()
     }
 
     pub(crate) fn used_bytes(&self) -> u64 {

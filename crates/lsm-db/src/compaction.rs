@@ -15,6 +15,7 @@ use lsm_version::{RunId, RunMeta, Version, VersionEdit, run_file_name};
 
 use crate::attempts::Attempts;
 use crate::engine::Engine;
+use crate::run::Run;
 use crate::run_blocks::Caching;
 use crate::run_writer::RunOutput;
 use crate::source::Source;
@@ -274,20 +275,29 @@ impl Engine {
     }
 
     fn install_job(&self, job: &Job, edit: VersionEdit) -> Result<()> {
-        let kept: BTreeSet<RunId> = edit.added.iter().map(|(_, run)| run.id).collect();
+        let added = edit.added.clone();
+        let kept: BTreeSet<RunId> = added.iter().map(|(_, run)| run.id).collect();
         let mut manifest = locked(&self.manifest);
         self.commit_edit(&mut manifest, edit)?;
         let old = Arc::clone(&self.view().tree);
         let tree = self.next_tree(&manifest);
-        for (level, input) in job.inputs.iter().filter(|(_, run)| !kept.contains(&run.id)) {
-            if let Some(run) = old.run(usize::from(*level), input) {
-                run.retire();
-            }
+        let inputs = job.inputs.iter();
+        let inputs = inputs.filter_map(|(level, input)| old.run(usize::from(*level), input));
+        let mut cached_bytes = 0;
+        for run in inputs.filter(|run| !kept.contains(&run.meta().id)) {
+            cached_bytes += run.cached_bytes();
+            run.retire();
         }
         self.manuals.follow(job, &kept);
-        self.change_view(|view| view.tree = tree);
+        self.change_view(|view| view.tree = Arc::clone(&tree));
         drop(manifest);
         self.note_debt();
+        if cached_bytes > job.input_bytes() / 2 {
+            let outputs = added.iter();
+            outputs
+                .filter_map(|(level, output)| tree.run(usize::from(*level), output))
+                .for_each(Run::warm_up);
+        }
         Ok(())
     }
 }

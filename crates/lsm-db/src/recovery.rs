@@ -244,6 +244,7 @@ fn build(
         file_system: Arc::clone(&file_system),
         directory: directory.clone(),
         reaper: reaper.clone(),
+        pool: pool.clone(),
         filters: Filters::new(manifest.identity().hash_seed, &config, &pool, &health),
         files,
         parts: SlotPool::new(BlockCache::parts_bytes_max(cache_bytes)),

@@ -4,6 +4,8 @@
 //! Readers hold a run through their view. When the last of them lets go of a run that no version
 //! names any more, the file goes to the reaper.
 
+mod warming;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use lsm_cache::{Pages, Slot, SlotPool};
 use lsm_format::{Block, Index, ReadAt, ReadError, RunFile};
 use lsm_fs::{File, FileSystem};
+use lsm_scheduler::Pool;
 use lsm_version::{RunMeta, run_file_name, run_sidecar_file_name};
 
 use crate::block_cache::BlockCache;
@@ -19,6 +22,7 @@ use crate::job_memory::JobMemory;
 use crate::l0_reads::L0Reads;
 use crate::reaper::Reaper;
 use crate::{Error, Result};
+use warming::Missed;
 
 /// A file of the seam, as the run codec reads it.
 #[derive(Debug, Clone)]
@@ -42,6 +46,7 @@ pub(crate) struct RunContext {
     pub(crate) file_system: Arc<dyn FileSystem>,
     pub(crate) directory: PathBuf,
     pub(crate) reaper: Reaper,
+    pub(crate) pool: Pool,
     pub(crate) filters: Filters,
     /// Runs that are open, as many as may be.
     pub(crate) files: SlotPool,
@@ -87,6 +92,8 @@ pub(crate) struct Run {
     index: Slot<LoadedIndex>,
     filter: RunFilter,
     retired: AtomicBool,
+    /// Its blocks are being read ahead, or will be.
+    warming: AtomicBool,
 }
 
 /// An index, and the blocks that are cached of those it names.
@@ -94,6 +101,7 @@ pub(crate) struct Run {
 struct LoadedIndex {
     index: Arc<Index>,
     blocks: Pages<Block>,
+    missed: Missed,
 }
 
 /// What a run says to a key.
@@ -121,6 +129,7 @@ impl Run {
             filter: RunFilter::new(context, is_deepest),
             context: Arc::clone(context),
             retired: AtomicBool::new(false),
+            warming: AtomicBool::new(false),
         })
     }
 
@@ -214,6 +223,7 @@ impl Run {
         let loaded = LoadedIndex {
             index: Arc::clone(&index),
             blocks,
+            missed: Missed::default(),
         };
         self.index.fill(loaded, bytes);
         self.context.parts_changed();
@@ -238,21 +248,25 @@ impl Run {
         self.index.with(|loaded| loaded.blocks.get(at)).flatten()
     }
 
-    pub(crate) fn keep_block(&self, index: &Index, at: usize, block: &Arc<Block>) {
+    /// Keeps a block that a reader has missed.
+    pub(crate) fn keep_block(self: &Arc<Self>, index: &Index, at: usize, block: &Arc<Block>) {
         let bytes = block.memory_bytes() as u64;
-        let keep = |loaded: &LoadedIndex| loaded.blocks.insert(at, block, bytes);
-        if self.index.with(keep).is_some() {
-            return;
-        }
-        // A cursor may have the index for longer than it is kept for others. One that there is no room for
-        // would be read for nothing, and one that can't be loaded again is the next reader's error.
-        let has_room = index.memory_bytes() as u64 <= self.context.parts.limit();
-        if has_room && self.load_index().is_ok() {
-            self.index.with(keep);
+        let keep = |loaded: &LoadedIndex| {
+            loaded.blocks.insert(at, block, bytes);
+            loaded.missed.note(loaded.index.block_count())
+        };
+        let is_reason_to_warm = self.index.with(keep).or_else(|| {
+            // A cursor may have the index for longer than it is kept for others. One that there is no room
+            // for would be read for nothing, and one that can't be loaded again is the next reader's error.
+            let has_room = index.memory_bytes() as u64 <= self.context.parts.limit();
+            (has_room && self.load_index().is_ok()).then(|| self.index.with(keep))?
+        });
+        if is_reason_to_warm == Some(true) {
+            self.warm_up();
         }
     }
 
-    fn read_and_keep_block(&self, index: &Index, at: usize) -> Result<Arc<Block>> {
+    fn read_and_keep_block(self: &Arc<Self>, index: &Index, at: usize) -> Result<Arc<Block>> {
         let block = Arc::new(self.read_block(index, at)?);
         self.keep_block(index, at, &block);
         Ok(block)
@@ -273,9 +287,13 @@ impl Run {
         index: &Index,
         range: std::ops::Range<usize>,
     ) -> Result<Vec<Block>> {
-        let start = range.start;
         let counters = &self.context.blocks.counters;
         counters.count_blocks(range.len() as u64);
+        self.read_stretch(index, range)
+    }
+
+    fn read_stretch(&self, index: &Index, range: std::ops::Range<usize>) -> Result<Vec<Block>> {
+        let start = range.start;
         let blocks = self.file()?.read_blocks(index, range);
         let blocks = blocks.map_err(|error| self.error(&error))?;
         if let Some(first) = blocks.first() {

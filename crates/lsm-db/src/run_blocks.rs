@@ -13,7 +13,7 @@ use crate::run::Run;
 use crate::{Error, Result};
 
 /// Bytes that one source reads ahead at most.
-const READ_AHEAD_BYTES_MAX: usize = 256 << 10;
+pub(crate) const READ_AHEAD_BYTES_MAX: usize = 256 << 10;
 
 /// Whether blocks are looked for in the cache, and left there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,7 +156,24 @@ impl Ahead {
     }
 }
 
-fn block_bytes(index: &Index, at: usize) -> usize {
+/// The blocks from `first` on that one read takes, as far as each after the first is `wanted`.
+pub(crate) fn stretch_from(
+    index: &Index,
+    first: usize,
+    wanted: impl Fn(usize) -> bool,
+) -> Range<usize> {
+    let (mut end, mut bytes) = (first + 1, block_bytes(index, first));
+    while end < index.block_count() && wanted(end) {
+        bytes += block_bytes(index, end);
+        if bytes > READ_AHEAD_BYTES_MAX {
+            break;
+        }
+        end += 1;
+    }
+    first..end
+}
+
+pub(crate) fn block_bytes(index: &Index, at: usize) -> usize {
     index.handle(at).map_or(0, |handle| handle.len as usize)
 }
 

@@ -89,8 +89,11 @@ pub struct Stats {
     pub compactions: u64,
     /// Bytes written by merges.
     pub compacted_bytes: u64,
-    /// Data blocks read from files.
+    /// Data blocks read from files, by those who wanted them.
     pub blocks_read: u64,
+    /// Data blocks read into the cache in the background, ahead of readers who had missed many others of
+    /// the same run.
+    pub blocks_warmed: u64,
     /// Data blocks that were in the cache when they were wanted.
     pub blocks_cached: u64,
     /// Runs that a read of one key skipped because their filter said that they lack it.
@@ -228,6 +231,7 @@ impl Engine {
             compactions: load(&counters.compactions),
             compacted_bytes: load(&counters.compacted_bytes),
             blocks_read: reads.blocks_read(),
+            blocks_warmed: reads.blocks_warmed(),
             blocks_cached: self.run_context.blocks.hits(),
             filter_skips: reads.filter_skips(),
             tombstones_skipped: self.gaps.stepped_over(),

@@ -66,3 +66,5 @@ mod snapshots;
 mod surface;
 #[cfg(test)]
 mod visibility;
+#[cfg(test)]
+mod warming;

@@ -312,3 +312,80 @@ fn threads_that_read_fill_and_drop_leave_it_sound() {
     });
     check(&pool, &[&shared]);
 }
+
+#[test]
+fn asking_whether_a_page_is_there_is_no_use_of_it() {
+    let pool = pool(20);
+    let pages = Pages::new(&pool, 100);
+    insert(&pages, 3);
+    let before = pool.stats();
+    assert!(pages.holds(3));
+    assert!(!pages.holds(4) && !pages.holds(100));
+    assert_eq!(pool.stats(), before);
+    // Of those that come after, each pushes out the oldest; it is not spared.
+    (10..40).for_each(|number| insert(&pages, number));
+    assert!(!pages.holds(3));
+}
+
+#[test]
+fn an_owner_knows_what_its_pages_weigh() {
+    let pool = pool(20);
+    let (some, others) = (Pages::new(&pool, 100), Pages::new(&pool, 100));
+    (0..3).for_each(|number| insert(&some, number));
+    insert(&others, 0);
+    assert_eq!(some.held_bytes(), 3 * CHARGED);
+    assert_eq!(others.held_bytes(), CHARGED);
+}
+
+#[test]
+fn what_comes_in_only_if_there_is_room_pushes_nothing_out() {
+    let pool = pool(20);
+    let pages = Pages::new(&pool, 100);
+    let ahead = |number| pages.insert_if_room(number, &Arc::new(number), PAGE);
+    (0..5).for_each(|number| insert(&pages, number));
+    assert!((5..20).all(ahead));
+    assert!(!ahead(20));
+    assert!(ahead(19), "it is there already");
+    check(&pool, &[&pages]);
+    assert_eq!(pool.stats().evicted, 0);
+    assert_eq!(*pages.get(7).unwrap(), 7);
+}
+
+/// Who asks again for what has just gone shows that it is used; who brings it ahead of readers does not.
+#[test]
+fn what_was_not_asked_for_is_among_the_first_to_go() {
+    let comes_back = |came_ahead: bool| {
+        let pool = pool(20);
+        let pages = Pages::new(&pool, 1000);
+        let mut others = 101..;
+        (0..18).for_each(|number| insert(&pages, number));
+        (0..18).for_each(|number| assert!(request(&pages, number)));
+        insert(&pages, 100);
+        while pages.holds(100) {
+            insert(&pages, others.next().unwrap());
+        }
+        pool.set_capacity(21 * CHARGED);
+        if came_ahead {
+            assert!(pages.insert_if_room(100, &Arc::new(100), PAGE));
+        } else {
+            insert(&pages, 100);
+        }
+        others.take(10).for_each(|number| insert(&pages, number));
+        check(&pool, &[&pages]);
+        pages.holds(100)
+    };
+    assert!(comes_back(false));
+    assert!(!comes_back(true));
+}
+
+#[test]
+fn what_is_too_heavy_or_has_no_place_does_not_come_in() {
+    let pool = pool(20);
+    let pages = Pages::new(&pool, 3);
+    let page = Arc::new(0);
+    for (number, weight) in [(0, 11 * CHARGED), (0, u64::MAX), (3, PAGE)] {
+        assert!(!pages.insert_if_room(number, &page, weight));
+    }
+    assert!(pages.insert_if_room(0, &page, 9 * CHARGED));
+    assert_eq!(pool.used_bytes(), 9 * CHARGED + PAGE_OVERHEAD_BYTES);
+}

@@ -249,7 +249,7 @@ impl RunFilter {
         }
         let run = Arc::clone(run);
         let pool = context.filters.pool.clone();
-        pool.submit(lane::FILTER, move || {
+        pool.submit(lane::FOR_READS, move || {
             let filter = run.filter();
             let state = match build(&run, filter.size) {
                 Ok(Built::Filter {

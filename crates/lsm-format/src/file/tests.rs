@@ -1,5 +1,5 @@
 use super::{ReadAt, ReadError, RunFile};
-use crate::{RunWriter, verify};
+use crate::{Entry, RunWriter, verify};
 use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
@@ -119,5 +119,19 @@ fn a_file_shorter_than_said_is_an_error() {
             assert_eq!(source.kind(), io::ErrorKind::UnexpectedEof)
         }
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_detached_block_is_the_same_in_memory_of_its_own() {
+    let run = open(3, 5_000);
+    let index = run.load_index().unwrap();
+    for block in run.read_blocks(&index, 0..3).unwrap() {
+        let shared = block.value_bytes(0).unwrap();
+        let (key, memory_bytes) = (block.key(0).to_vec(), block.memory_bytes());
+        let own = block.detached();
+        assert_eq!(own.get(&key).and_then(Entry::value), Some(&shared[..]));
+        assert_ne!(own.value_bytes(0).unwrap().as_ptr(), shared.as_ptr());
+        assert_eq!(own.memory_bytes(), memory_bytes);
     }
 }
