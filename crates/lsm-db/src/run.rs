@@ -287,13 +287,9 @@ impl Run {
         index: &Index,
         range: std::ops::Range<usize>,
     ) -> Result<Vec<Block>> {
+        let start = range.start;
         let counters = &self.context.blocks.counters;
         counters.count_blocks(range.len() as u64);
-        self.read_stretch(index, range)
-    }
-
-    fn read_stretch(&self, index: &Index, range: std::ops::Range<usize>) -> Result<Vec<Block>> {
-        let start = range.start;
         let blocks = self.file()?.read_blocks(index, range);
         let blocks = blocks.map_err(|error| self.error(&error))?;
         if let Some(first) = blocks.first() {

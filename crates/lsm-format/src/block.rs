@@ -195,19 +195,9 @@ impl Block {
         (share(key), entry.value().map(share))
     }
 
-    /// Returns the block in memory of its own: a copy, so that it keeps no larger read alive.
-    #[must_use]
-    pub fn detached(self) -> Self {
-        Self {
-            bytes: Bytes::copy_from_slice(&self.bytes),
-            ..self
-        }
-    }
-
     /// Returns the bytes of memory that the block takes.
     ///
-    /// A block cut from a larger read counts only itself, though it keeps the whole read alive until it is
-    /// [`detached`](Self::detached).
+    /// A block cut from a larger read counts only itself, though it keeps the whole read alive.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>() + self.bytes.len() + self.table.memory_bytes()

@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lsm_format::{Block, Index};
 
 use super::{LoadedIndex, Run};
+use crate::lane;
 use crate::run_blocks::{READ_AHEAD_BYTES_MAX, block_bytes, stretch_from};
-use crate::{Error, lane};
 
 /// Of a run with fewer blocks than four times this a quarter says nothing yet.
 const MISSED_MIN: u64 = 16;
@@ -75,14 +75,14 @@ impl Run {
                 return None;
             }
             from = stretch.end;
-            let bytes: usize = stretch.clone().map(|at| block_bytes(&index, at)).sum();
-            // What is read, and the copies.
-            memory.set(2 * bytes);
-            let first = stretch.start;
-            match self.read_stretch(&index, stretch) {
-                Ok(blocks) => self.keep_ahead(first, blocks)?,
-                Err(Error::Corruption { .. }) => {}
-                Err(_) => return None,
+            memory.set(stretch.clone().map(|at| block_bytes(&index, at)).sum());
+            let blocks = self.file().ok()?.read_blocks_apart(&index, stretch);
+            for (at, block) in blocks.ok()? {
+                if let Ok(block) = block
+                    && self.check_start(at, &block).is_ok()
+                {
+                    self.keep_ahead(at, block)?;
+                }
             }
         }
         Some(())
@@ -119,18 +119,13 @@ impl Run {
         self.index.with(stretch).flatten()
     }
 
-    /// Keeps blocks that nobody has asked for yet; nothing once there is no room.
-    fn keep_ahead(&self, first: usize, blocks: Vec<Block>) -> Option<()> {
-        for (at, block) in (first..).zip(blocks) {
-            let block = Arc::new(block.detached());
-            let bytes = block.memory_bytes() as u64;
-            let keep = |loaded: &LoadedIndex| loaded.blocks.insert_if_room(at, &block, bytes);
-            if !self.index.with(keep)? {
-                return None;
-            }
-            self.context.blocks.counters.count_warmed();
-        }
-        Some(())
+    /// Keeps a block that nobody has asked for yet; nothing if there is no room.
+    fn keep_ahead(&self, at: usize, block: Block) -> Option<()> {
+        let bytes = block.memory_bytes() as u64;
+        let block = Arc::new(block);
+        let keep = |loaded: &LoadedIndex| loaded.blocks.insert_if_room(at, &block, bytes);
+        let is_kept = self.index.with(keep)?;
+        is_kept.then(|| self.context.blocks.counters.count_warmed())
     }
 }
 

@@ -1,5 +1,5 @@
 use super::{ReadAt, ReadError, RunFile};
-use crate::{Entry, RunWriter, verify};
+use crate::{Error, RunWriter, verify};
 use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
@@ -123,15 +123,19 @@ fn a_file_shorter_than_said_is_an_error() {
 }
 
 #[test]
-fn a_detached_block_is_the_same_in_memory_of_its_own() {
-    let run = open(3, 5_000);
+fn blocks_apart_come_with_one_read_and_a_damaged_one_costs_no_other() {
+    let mut run = open(4, 5_000);
     let index = run.load_index().unwrap();
-    for block in run.read_blocks(&index, 0..3).unwrap() {
-        let shared = block.value_bytes(0).unwrap();
-        let (key, memory_bytes) = (block.key(0).to_vec(), block.memory_bytes());
-        let own = block.detached();
-        assert_eq!(own.get(&key).and_then(Entry::value), Some(&shared[..]));
-        assert_ne!(own.value_bytes(0).unwrap().as_ptr(), shared.as_ptr());
-        assert_eq!(own.memory_bytes(), memory_bytes);
+    let damaged = usize::try_from(index.handle(2).unwrap().offset).unwrap() + 100;
+    run.reader.bytes[damaged] ^= 1;
+    run.reader.reads.borrow_mut().clear();
+    for (i, block) in run.read_blocks_apart(&index, 1..4).unwrap() {
+        match (i, block) {
+            (2, block) => assert!(matches!(block, Err(Error::BlockChecksum { block: 2, .. }))),
+            (i, block) => assert_eq!(block.unwrap().key(0), index.last_key(i).unwrap()),
+        }
     }
+    assert_eq!(run.reader.reads.borrow().len(), 1);
+    assert_eq!(run.read_blocks_apart(&index, 4..4).unwrap().count(), 0);
+    assert!(run.read_blocks_apart(&index, 3..5).is_err());
 }
