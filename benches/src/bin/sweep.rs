@@ -73,8 +73,8 @@ const SETTINGS: &[Setting] = &[
     setting("cache", "16 MiB", |config| {
         config.block_cache_capacity(16 * MIB)
     }),
-    setting("cache", "256 MiB", |config| {
-        config.block_cache_capacity(256 * MIB)
+    setting("cache", "64 MiB", |config| {
+        config.block_cache_capacity(64 * MIB)
     }),
     setting("cache", "1 GiB", |config| {
         config.block_cache_capacity(1024 * MIB)

@@ -13,8 +13,8 @@ pub const DEFAULT_MEMTABLE_CAPACITY: usize = 32 << 20;
 /// Runs in level 0 that start a compaction, unless configured.
 pub const DEFAULT_COMPACTION_TRIGGER: usize = 4;
 
-/// Bytes of the block cache, unless configured.
-pub const DEFAULT_BLOCK_CACHE_CAPACITY: usize = 64 << 20;
+/// Bytes of the block cache, unless configured. It takes memory only as blocks are read.
+pub const DEFAULT_BLOCK_CACHE_CAPACITY: usize = 256 << 20;
 
 const DEFAULT_LEVEL_FANOUT: u64 = 10;
 const DEFAULT_FILTER_BITS: u32 = 10;
