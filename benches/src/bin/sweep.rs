@@ -261,7 +261,7 @@ fn picked(number: u64, entries: u64) -> u64 {
 fn settle(store: &Lsm) {
     loop {
         let stats = store.stats();
-        if stats.sealed_memtables == 0 && stats.compaction_debt_bytes == 0 {
+        if stats.sealed_memtables == 0 && !stats.compaction_pending {
             return;
         }
         std::thread::sleep(Duration::from_millis(5));

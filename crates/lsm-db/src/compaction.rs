@@ -99,14 +99,18 @@ impl Engine {
         });
     }
 
+    /// The job that the policy wants most beside those that are claimed.
+    pub(crate) fn next_job(&self, version: &Version, claims: &Claims) -> Option<Job> {
+        let set_aside = |id| self.set_aside.contains(id);
+        pick(version, &self.picker_options, claims, &set_aside)
+    }
+
     /// Runs one picked job, and comes back for the next.
     fn compact_next(self: &Arc<Self>) {
         if self.is_closing() || self.health.is_poisoned() {
             return;
         }
-        let options = &self.picker_options;
-        let claimed =
-            self.claim_job(|version, claims, set_aside| pick(version, options, claims, set_aside));
+        let claimed = self.claim_job(|version, claims, _| self.next_job(version, claims));
         let Some((job, claim)) = claimed else {
             return self.compact_for_readers();
         };

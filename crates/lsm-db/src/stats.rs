@@ -4,7 +4,10 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use lsm_compact::Claims;
+
 use crate::engine::Engine;
+use crate::sync::locked;
 
 /// What an engine counts as it goes; see [`Stats`] for what each means.
 #[derive(Debug, Default)]
@@ -106,8 +109,12 @@ pub struct Stats {
     pub gaps_known: usize,
     /// Bytes of memory that they take: less than 144 KiB.
     pub gap_bytes: u64,
-    /// Bytes that compaction has still to move before the tree has its shape.
+    /// Bytes that compaction is behind with, as back-pressure counts them: 0 also while the last jobs are
+    /// made that give the tree its shape.
     pub compaction_debt_bytes: u64,
+    /// Whether a compaction is due or being made, whoever wants it: the policy, readers, a caller. With
+    /// this false and no sealed memtable there is no work in the background that writes.
+    pub compaction_pending: bool,
     /// Writes that were slowed down.
     pub stalls: u64,
     /// The time they waited, together.
@@ -238,6 +245,10 @@ impl Engine {
             gaps_known: self.gaps.len(),
             gap_bytes: self.gaps.memory_bytes(),
             compaction_debt_bytes: self.debt().bytes,
+            compaction_pending: !locked(&self.claims).is_empty()
+                || self
+                    .next_job(&view.tree.version, &Claims::default())
+                    .is_some(),
             stalls: load(&counters.stalls),
             stalled: Duration::from_nanos(load(&counters.stalled_nanos)),
             read_views_held: held.views,
@@ -294,10 +305,15 @@ impl fmt::Display for Stats {
         )?;
         write!(
             f,
-            "stalls  {} for {:.1?}; compaction debt {:.1} MiB",
+            "stalls  {} for {:.1?}; compaction debt {:.1} MiB{}",
             self.stalls,
             self.stalled,
             mib(self.compaction_debt_bytes),
+            if self.compaction_pending {
+                ", pending"
+            } else {
+                ""
+            },
         )?;
         if self.tombstones_skipped > 0 {
             write!(

@@ -277,3 +277,24 @@ fn compacting_a_range_ends_while_others_write() -> TestResult {
         Ok(())
     })
 }
+
+/// With level 0 at its trigger nothing is behind, but something is to be done.
+#[test]
+fn a_compaction_is_pending_from_when_it_is_due_until_it_is_done() -> TestResult {
+    let machine = Machine::new(LsmConfig::new().compaction_trigger(3), 9);
+    let db = machine.open()?;
+    for age in 0..3 {
+        assert!(!db.stats().compaction_pending, "run {age}");
+        (0..50).try_for_each(|number| db.put(key(number), value(number, age)))?;
+        db.flush()?;
+    }
+    let due = db.stats();
+    assert_eq!(due.compactions, 0, "not yet made");
+    assert!(due.compaction_pending);
+    assert_eq!(due.compaction_debt_bytes, 0);
+    machine.settle();
+    let done = db.stats();
+    assert_eq!(done.compactions, 1);
+    assert!(!done.compaction_pending);
+    Ok(())
+}

@@ -103,7 +103,7 @@ impl Engine for Ours {
     fn wait_idle(&self) -> Result<()> {
         loop {
             let stats = self.0.stats();
-            if stats.sealed_memtables == 0 && stats.compaction_debt_bytes == 0 {
+            if stats.sealed_memtables == 0 && !stats.compaction_pending {
                 return Ok(());
             }
             if let Some(error) = stats.background_error {
