@@ -99,7 +99,7 @@ impl Engine {
         });
     }
 
-    /// The job that the policy wants most beside those that are claimed.
+    /// The job that the policy wants most, beside those that are claimed.
     pub(crate) fn next_job(&self, version: &Version, claims: &Claims) -> Option<Job> {
         let set_aside = |id| self.set_aside.contains(id);
         pick(version, &self.picker_options, claims, &set_aside)

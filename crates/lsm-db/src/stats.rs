@@ -218,6 +218,8 @@ impl Engine {
         let filters = view.tree.runs().map(|run| run.filter().memory_bytes());
         let memtables = std::iter::once(&view.active).chain(&view.sealed);
         let memtable_filters = memtables.map(|logged| logged.filter_bytes());
+        let is_compacting = !locked(&self.claims).is_empty();
+        let next_job = self.next_job(&view.tree.version, &Claims::default());
         let reads = &self.run_context.blocks.counters;
         Stats {
             levels,
@@ -245,10 +247,7 @@ impl Engine {
             gaps_known: self.gaps.len(),
             gap_bytes: self.gaps.memory_bytes(),
             compaction_debt_bytes: self.debt().bytes,
-            compaction_pending: !locked(&self.claims).is_empty()
-                || self
-                    .next_job(&view.tree.version, &Claims::default())
-                    .is_some(),
+            compaction_pending: is_compacting || next_job.is_some(),
             stalls: load(&counters.stalls),
             stalled: Duration::from_nanos(load(&counters.stalled_nanos)),
             read_views_held: held.views,

@@ -14,16 +14,16 @@ const BLOCKS: u64 = KEYS as u64 / 2;
 /// The keys of a quarter of the blocks.
 const QUARTER: usize = KEYS / 4;
 
-fn large_value(number: usize, age: usize) -> Vec<u8> {
-    let mut large = value(number, age);
+fn large_value(number: usize) -> Vec<u8> {
+    let mut large = value(number, 0);
     large.resize(2_100, b'.');
     large
 }
 
-fn write_run(db: &Lsm, age: usize) -> TestResult {
+fn write_run(db: &Lsm) -> TestResult {
     let mut batch = lsm_db::Batch::new();
     for number in 0..KEYS {
-        batch.put(key(number), large_value(number, age));
+        batch.put(key(number), large_value(number));
     }
     db.write(batch)?;
     db.flush()?;
@@ -33,14 +33,14 @@ fn write_run(db: &Lsm, age: usize) -> TestResult {
 /// A store with one run, no block of which is cached.
 fn with_one_run(machine: &Machine) -> TestResult<Lsm> {
     let db = machine.open()?;
-    write_run(&db, 0)?;
+    write_run(&db)?;
     machine.settle();
     Ok(db)
 }
 
-fn read(db: &Lsm, numbers: impl Iterator<Item = usize>, age: usize) -> TestResult {
+fn read(db: &Lsm, numbers: impl Iterator<Item = usize>) -> TestResult {
     for number in numbers {
-        assert_eq!(db.get(key(number))?, Some(large_value(number, age)));
+        assert_eq!(db.get(key(number))?, Some(large_value(number)));
     }
     Ok(())
 }
@@ -53,14 +53,14 @@ fn is_warm(stats: &Stats) -> bool {
 fn after_a_quarter_no_reader_has_to_read_a_block() -> TestResult {
     let machine = Machine::new(LsmConfig::new(), 1);
     let db = with_one_run(&machine)?;
-    read(&db, 0..QUARTER - 2, 0)?;
+    read(&db, 0..QUARTER - 2)?;
     machine.settle();
     assert!(!is_warm(&db.stats()), "a block early");
-    read(&db, 0..QUARTER, 0)?;
+    read(&db, 0..QUARTER)?;
     machine.settle();
     let warm = db.stats();
     assert_eq!(warm.blocks_read + warm.blocks_warmed, BLOCKS);
-    read(&db, 0..KEYS, 0)?;
+    read(&db, 0..KEYS)?;
     assert_eq!(db.stats().blocks_read, warm.blocks_read);
     Ok(())
 }
@@ -83,7 +83,7 @@ fn without_room_for_all_of_it_nothing_is_read() -> TestResult {
     let capacity = 600_000;
     let machine = Machine::new(LsmConfig::new().block_cache_capacity(capacity), 3);
     let db = with_one_run(&machine)?;
-    read(&db, 0..KEYS, 0)?;
+    read(&db, 0..KEYS)?;
     machine.settle();
     let stats = db.stats();
     assert!(!is_warm(&stats));
@@ -95,7 +95,7 @@ fn without_room_for_all_of_it_nothing_is_read() -> TestResult {
 fn with_the_cache_off_nothing_is_read() -> TestResult {
     let machine = Machine::new(LsmConfig::new().block_cache_capacity(0), 4);
     let db = with_one_run(&machine)?;
-    read(&db, 0..KEYS, 0)?;
+    read(&db, 0..KEYS)?;
     machine.settle();
     assert!(!is_warm(&db.stats()));
     Ok(())
@@ -106,11 +106,11 @@ fn what_a_merge_writes_is_as_warm_as_what_it_read() -> TestResult {
     for reads_before in [KEYS, QUARTER / 2] {
         let machine = Machine::new(LsmConfig::new(), 5);
         let db = with_one_run(&machine)?;
-        read(&db, 0..reads_before, 0)?;
+        read(&db, 0..reads_before)?;
         machine.settle();
         let before = db.stats();
         // A small run above it, so that a merge and no move is due.
-        db.put(key(7), large_value(7, 0))?;
+        db.put(key(7), large_value(7))?;
         db.flush()?;
         db.compact_range::<&[u8], _>(..)?;
         machine.settle();
@@ -119,7 +119,7 @@ fn what_a_merge_writes_is_as_warm_as_what_it_read() -> TestResult {
         let was_cached = reads_before == KEYS;
         let warmed = merged.blocks_warmed - before.blocks_warmed;
         assert_eq!(warmed, if was_cached { BLOCKS } else { 0 });
-        read(&db, 0..KEYS, 0)?;
+        read(&db, 0..KEYS)?;
         let is_free = db.stats().blocks_read == merged.blocks_read;
         assert_eq!(is_free, was_cached);
     }
@@ -139,11 +139,11 @@ fn a_failure_is_left_to_who_asks_for_the_block() -> TestResult {
         bytes[middle] ^= 1;
     })?;
     let db = machine.open()?;
-    read(&db, 0..QUARTER + 1, 0)?;
+    read(&db, 0..QUARTER + 1)?;
     machine.settle();
     let stats = db.stats();
     assert_eq!((stats.background_failures, stats.runs_set_aside), (0, 0));
-    read(&db, KEYS - 10..KEYS, 0)?;
+    read(&db, KEYS - 10..KEYS)?;
     assert_eq!(
         db.stats().blocks_read,
         stats.blocks_read,
@@ -159,7 +159,7 @@ fn a_failure_is_left_to_who_asks_for_the_block() -> TestResult {
 fn a_disk_that_fails_for_a_while_costs_nothing_but_the_warmth() -> TestResult {
     let machine = Machine::new(LsmConfig::new(), 7);
     let db = with_one_run(&machine)?;
-    read(&db, 0..QUARTER + 1, 0)?;
+    read(&db, 0..QUARTER + 1)?;
     let broken = Fault::new(std::io::ErrorKind::Other);
     machine
         .faults
@@ -167,7 +167,7 @@ fn a_disk_that_fails_for_a_while_costs_nothing_but_the_warmth() -> TestResult {
     machine.settle();
     machine.faults.clear_faults();
     assert_eq!(db.stats().background_failures, 0);
-    read(&db, 0..KEYS, 0)
+    read(&db, 0..KEYS)
 }
 
 #[test]
@@ -175,13 +175,13 @@ fn a_store_that_closes_meanwhile_closes() -> TestResult {
     for steps in 0..4 {
         let machine = Machine::new(LsmConfig::new(), 8 + steps);
         let db = with_one_run(&machine)?;
-        read(&db, 0..QUARTER + 1, 0)?;
+        read(&db, 0..QUARTER + 1)?;
         for _ in 0..steps {
             machine.scheduler.step();
         }
         db.close()?;
         machine.settle();
-        read(&machine.open()?, 0..KEYS, 0)?;
+        read(&machine.open()?, 0..KEYS)?;
     }
     Ok(())
 }
