@@ -92,7 +92,7 @@ const SETTINGS: &[Setting] = &[
     setting("trigger", "8 runs", |config| config.compaction_trigger(8)),
 ];
 
-/// Bytes at which the front becomes an array. The last is more than the 8,192
+/// Bytes at which the front is full. The last is more than the 8,192
 /// entries have that it takes at most.
 const FRONTS: [u64; 6] = [64 << 10, 128 << 10, 256 << 10, 512 << 10, 1 << 20, 4 << 20];
 

@@ -1,7 +1,7 @@
 //! Writes, to a memtable that holds some already, and what follows from them: flush and compaction,
 //! counted for each entry.
 //!
-//! So many are written that what the memtable puts off (flattening its front, merging arrays) is in the
+//! So many are written that what the memtable puts off (making arrays of fronts, merging arrays) is in the
 //! count. So is what the simulated disk does, which stands in for system calls.
 
 use lsm_db::{Batch, Durability};

@@ -1,7 +1,7 @@
 //! The memory that background jobs hold for the time they run: what `stats` says of it.
 //!
-//! Told by the outputs that write a run, by the inputs of a merge and by merges within memtables; asked
-//! by `stats`. It bounds nothing: what a job may hold is bounded where it is taken.
+//! Told by the outputs that write a run, by the inputs of a merge and by the maintenance of memtables;
+//! asked by `stats`. It bounds nothing: what a job may hold is bounded where it is taken.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

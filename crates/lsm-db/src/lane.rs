@@ -7,7 +7,7 @@ pub(crate) const COMPACT: usize = 1;
 /// Reads runs for what spares readers time and nobody waits for: makes filters that are missing, and
 /// caches blocks.
 pub(crate) const FOR_READS: usize = 2;
-/// Frees what readers and writers should not have to wait for, and merges the arrays of memtables.
+/// Frees what readers and writers should not have to wait for, and maintains memtables.
 pub(crate) const FREE: usize = 3;
 /// Unlinks, and closes what was unlinked. Behind the others, so that what they leave at shutdown is
 /// still unlinked.

@@ -71,7 +71,7 @@ pub struct Stats {
     /// Bytes of memory held by cached blocks. With [`index_bytes`](Self::index_bytes) and the
     /// filters of runs, within the configured capacity or what that says.
     pub cache_bytes: u64,
-    /// Bytes of memory that flushes, merges (of runs, and within memtables) and the making of missing
+    /// Bytes of memory that flushes, merges, the maintenance of memtables and the making of missing
     /// filters hold while they run: read-ahead, write buffers, the index and the filter in the making.
     pub job_bytes: u64,
     /// Bytes of memory that the runs take whatever is loaded of them: names, first and last keys.

@@ -55,16 +55,17 @@ const FRONT_SHARE: u64 = 8;
 impl LoggedMemtable {
     /// An empty one that is to be sealed at `capacity_bytes`.
     pub(crate) fn new(ordinal: u64, capacity_bytes: u64, context: &RunContext) -> Self {
-        let (reaper, merger) = (context.reaper.clone(), context.reaper.clone());
+        let (reaper, maintainer) = (context.reaper.clone(), context.reaper.clone());
         let jobs = context.jobs.clone();
         let memtable = Memtable::new()
             .with_front_bytes_max((capacity_bytes / FRONT_SHARE).min(FRONT_BYTES_MAX))
             .with_disposal(move |front| reaper.drop_later(front))
-            .with_array_merges(move |merge| {
+            .with_maintenance(move |maintenance| {
                 let mut memory = jobs.charge();
-                merger.free(move || {
-                    memory.set(usize::try_from(merge.memory_bytes()).unwrap_or(usize::MAX));
-                    merge.run();
+                maintainer.free(move || {
+                    let bytes = maintenance.memory_bytes();
+                    memory.set(usize::try_from(bytes).unwrap_or(usize::MAX));
+                    maintenance.run();
                 });
             });
         Self {

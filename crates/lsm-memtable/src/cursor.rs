@@ -1,6 +1,6 @@
 //! [`MemtableCursor`]: an owned, seekable view of one snapshot of a memtable.
 //!
-//! A merge of one cursor for the front and one for each array, which there are few of: the smallest
+//! A merge of one cursor for each front and each array, which there are few of: the smallest
 //! key is found by comparing all. It keeps the parts that the memtable had at the latest seek, so what
 //! the memtable turns them into meanwhile is no concern of it. It never blocks a writer.
 //!
@@ -165,8 +165,11 @@ impl MemtableCursor {
 
     fn place(&mut self, direction: Direction, key: &[u8], mut seek: impl FnMut(&mut PartCursor)) {
         self.renew();
-        // The front and one array are searched in any case.
-        let in_vain = self.parts.len().saturating_sub(2);
+        // The fronts and one array are searched in any case.
+        let in_vain = self
+            .parts
+            .len()
+            .saturating_sub(self.walked.sealed.len() + 2);
         self.shared.searched(in_vain, key, self.seqno);
         self.direction = direction;
         for part in &mut self.parts {
@@ -250,24 +253,23 @@ impl MemtableCursor {
 #[cold]
 fn is_better(now: &Parts, before: &Parts, seqno: u64) -> bool {
     let sizes = |parts: &Parts| {
+        let sealed = parts.sealed.iter().map(|sealed| sealed.tally.entries);
         let arrays = parts.visible_arrays(seqno);
-        arrays.fold((0, 0), |(arrays, entries), array| {
-            (arrays + 1, entries + array.len())
-        })
+        let entries = sealed.chain(arrays.map(|array| array.len() as u64));
+        entries.fold((0, 0), |(parts, sum), entries| (parts + 1, sum + entries))
     };
-    let (arrays, entries) = sizes(now);
-    let (arrays_before, entries_before) = sizes(before);
-    arrays < arrays_before && entries / 2 <= entries_before
+    let (parts, entries) = sizes(now);
+    let (parts_before, entries_before) = sizes(before);
+    parts < parts_before && entries / 2 <= entries_before
 }
 
 fn part_cursors(parts: &Parts, seqno: u64) -> Vec<PartCursor> {
-    let front = Cursor::Front(FrontCursor::new(Arc::clone(&parts.front), seqno));
+    let sealed = parts.sealed.iter().map(|sealed| &sealed.front);
+    let fronts = std::iter::once(&parts.front).chain(sealed);
+    let fronts = fronts.map(|front| Cursor::Front(FrontCursor::new(Arc::clone(front), seqno)));
     let arrays = parts.visible_arrays(seqno);
     let arrays = arrays.map(|array| Cursor::Array(ArrayCursor::new(Arc::clone(array), seqno)));
-    std::iter::once(front)
-        .chain(arrays)
-        .map(PartCursor::new)
-        .collect()
+    fronts.chain(arrays).map(PartCursor::new).collect()
 }
 
 /// A cursor over one part, with the head of the key it stands at.

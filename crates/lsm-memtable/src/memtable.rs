@@ -1,7 +1,7 @@
 //! [`Memtable`]: what writers, readers and the flush of an engine hold.
 //!
 //! It owns the parts that hold entries and the counters about them, turns a read into reads of its
-//! parts, and decides when the front becomes an array. It does no ordering of its own, knows no file,
+//! parts, and decides when a front is full and who makes an array of it. It does no ordering of its own, knows no file,
 //! no log, and no published seqno.
 //!
 //! Threads: one inserts at a time, by a lock; any number read, without one. The parts are replaced as
@@ -15,8 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 
 use crate::cursor::MemtableCursor;
-use crate::parts::{Disposal, HeldFront, Parts, Retired, flatten, sorted_batch};
-use crate::shared::{ArrayMerge, Shared, Writer};
+use crate::maintenance::Maintenance;
+use crate::parts::{Disposal, HeldFront, Parts, Retired, sorted_batch};
+use crate::shared::{Shared, Writer};
 
 /// What an entry of the front costs beside the bytes of its key and value, as [`Memtable::bytes`]
 /// counts it: an estimate of 120 bytes.
@@ -31,11 +32,19 @@ pub const ENTRY_OVERHEAD_BYTES: u64 = 120;
 /// [`Memtable::insert_large_batch`].
 pub const LARGE_BATCH_ENTRIES: usize = 64;
 
-/// The front becomes an array at so many entries.
+/// The front is full at so many entries.
 const FRONT_ENTRIES_MAX: u64 = 8192;
 
-/// Or at so many bytes, unless configured: what fits into a processor's caches.
+/// The front is full at so many bytes, if not before, unless configured: what fits into a processor's
+/// caches.
 pub const FRONT_BYTES_MAX: u64 = 4 << 20;
+
+/// A front of fewer becomes an array at once: that takes no longer than to have somebody else do it.
+const SEALED_ENTRIES_MIN: u64 = 32;
+
+/// So many full fronts may wait for maintenance, each searched by every read meanwhile. Of more, the
+/// writer makes arrays itself.
+const SEALED_FRONTS_MAX: usize = 4;
 
 /// A version of a key, as a lookup finds it.
 ///
@@ -119,8 +128,8 @@ impl Memtable {
         }
     }
 
-    /// This memtable, still empty, with a front that becomes an array at `bytes` bytes, if it has not
-    /// at 8,192 entries. 4 MiB unless said otherwise; a smaller front suits a small memtable.
+    /// This memtable, still empty, with a front that is full at `bytes` bytes, if it is not at 8,192
+    /// entries. 4 MiB unless said otherwise; a smaller front suits a small memtable.
     #[must_use]
     pub fn with_front_bytes_max(self, bytes: u64) -> Self {
         debug_assert!(self.is_empty(), "configured before the first insert");
@@ -138,16 +147,18 @@ impl Memtable {
         let disposal: Disposal = Arc::new(dispose);
         let parts = Parts::of_front(HeldFront::new(Some(Arc::clone(&disposal))));
         Self {
-            shared: Arc::new(Shared::new(parts, self.shared.start_merge())),
+            shared: Arc::new(Shared::new(parts, self.shared.start_maintenance())),
             disposal: Some(disposal),
             ..self
         }
     }
 
-    /// This memtable, still empty, which hands `start` a merge of its arrays whenever searching in many of
-    /// them has cost readers about as much as the merge would; one at a time. `start` is called by the read
-    /// that notices, so it should have the merge run by another thread: run in place, it would wait for an
-    /// insert whose iterator reads.
+    /// This memtable, still empty, which hands `start` its [`Maintenance`] whenever a front is full, and
+    /// whenever searching in many arrays has cost readers about as much as merging them would; one at a
+    /// time. `start` is called by the insert or the read that notices, so it should have it run by another
+    /// thread: run in place, it would take the insert's time, and wait for an insert whose iterator reads.
+    ///
+    /// Without this, or if what is handed out is not run in time, inserts do what has to be done.
     ///
     /// # Examples
     ///
@@ -156,16 +167,16 @@ impl Memtable {
     /// use lsm_memtable::Memtable;
     ///
     /// let memtable = Memtable::new()
-    ///     .with_array_merges(|merge| drop(std::thread::spawn(|| merge.run())));
+    ///     .with_maintenance(|maintenance| drop(std::thread::spawn(|| maintenance.run())));
     /// memtable.insert(1, Bytes::from("k"), None);
     /// assert!(memtable.get(b"k", 1).is_some());
     /// ```
     #[must_use]
-    pub fn with_array_merges(mut self, start: impl Fn(ArrayMerge) + Send + Sync + 'static) -> Self {
+    pub fn with_maintenance(mut self, start: impl Fn(Maintenance) + Send + Sync + 'static) -> Self {
         debug_assert!(self.is_empty(), "configured before the first insert");
         // Nobody else has it yet.
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
-            shared.set_start_merge(Arc::new(start));
+            shared.set_start_maintenance(Arc::new(start));
         }
         self
     }
@@ -192,7 +203,10 @@ impl Memtable {
         seqno: u64,
         entries: impl IntoIterator<Item = (Bytes, Option<Bytes>)>,
     ) {
-        self.insert_in_front(&mut self.shared.lock_writer(), seqno, entries);
+        let has_sealed = self.insert_in_front(&mut self.shared.lock_writer(), seqno, entries);
+        if has_sealed {
+            self.shared.maintain();
+        }
     }
 
     /// Inserts many entries under one seqno, in the order given, by sorting them once.
@@ -229,28 +243,34 @@ impl Memtable {
         if !self.is_newer_than_all(seqno) {
             let entries = entries.into_iter();
             let shared = entries.map(|(key, value)| (share(key), value.map(&mut share)));
-            return self.insert_in_front(&mut writer, seqno, shared);
+            self.insert_in_front(&mut writer, seqno, shared);
+            return;
         }
         if writer.front.entries > 0 {
-            self.flatten_front(&mut writer);
+            self.seal_front(&mut writer);
         }
+        self.flatten_sealed(&mut writer, 0);
         let array = sorted_batch(seqno, &entries, share);
         let added = array.len() as u64;
         writer.latest_is_copied = !array.has_handles();
-        let parts = self.shared.parts();
-        let parts = parts.with(array, Arc::clone(&parts.front), writer.being_merged);
+        let parts = self.shared.parts().with_array(array);
         self.shared.replace_parts(&writer, parts);
+        self.shared.merge_alike(&writer);
         self.note_inserted(seqno, added);
     }
 
+    /// Returns whether a front waits for maintenance because of it.
     fn insert_in_front(
         &self,
         writer: &mut Writer,
         seqno: u64,
         entries: impl IntoIterator<Item = (Bytes, Option<Bytes>)>,
-    ) {
-        if self.front_is_full(writer) && self.is_newer_than_all(seqno) {
-            self.flatten_front(writer);
+    ) -> bool {
+        let is_full = self.front_is_full(writer) && self.is_newer_than_all(seqno);
+        let may_wait = self.shared.is_maintained() && writer.front.entries >= SEALED_ENTRIES_MIN;
+        if is_full {
+            self.seal_front(writer);
+            self.flatten_sealed(writer, if may_wait { SEALED_FRONTS_MAX } else { 0 });
         }
         // Counted as they go in, so that a panic of the iterator leaves no entry unaccounted for.
         let tally = &mut writer.front;
@@ -264,12 +284,13 @@ impl Memtable {
             }),
         );
         if tally.entries == entries_before {
-            return;
+            return is_full && may_wait;
         }
         let bytes = tally.bytes - bytes_before;
         writer.latest_is_copied = false;
         self.shared.add_bytes(bytes);
         self.note_inserted(seqno, added);
+        is_full && may_wait
     }
 
     /// Counts bytes that the latest insert keeps alive beside its keys and values: what else is in the
@@ -296,21 +317,25 @@ impl Memtable {
         self.is_empty() || seqno > self.seqno_largest.load(Ordering::Relaxed)
     }
 
-    /// The front becomes an array, and a new one takes its place.
-    fn flatten_front(&self, writer: &mut Writer) {
+    /// A new front takes the place of the one that there is.
+    fn seal_front(&self, writer: &mut Writer) {
         let tally = std::mem::take(&mut writer.front);
-        let parts = self.shared.parts();
-        let entries = usize::try_from(tally.entries).unwrap_or_default();
-        let array = flatten(&parts.front, entries);
-        if array.has_handles() {
-            writer.kept_slack_bytes += tally.slack_bytes;
-        }
-        self.shared
-            .lock_superseded()
-            .note_front(&parts.front, tally.bytes + tally.slack_bytes);
         let front = HeldFront::new(self.disposal.clone());
-        let parts = parts.with(array, front, writer.being_merged);
+        let parts = self.shared.parts().with_front(front, tally);
         self.shared.replace_parts(writer, parts);
+    }
+
+    /// Makes arrays of the oldest sealed fronts until so many are left.
+    fn flatten_sealed(&self, writer: &mut Writer, left: usize) {
+        loop {
+            let parts = self.shared.parts();
+            let oldest = parts.sealed.get(left..).unwrap_or_default().last();
+            let Some(oldest) = oldest else {
+                return;
+            };
+            self.shared.end_flatten(writer, oldest, oldest.flatten());
+            self.shared.merge_alike(writer);
+        }
     }
 
     /// By who has the writer's lock, so that loads and stores are enough.
@@ -331,7 +356,10 @@ impl Memtable {
     /// tombstone is `Some`, with `value: None`.
     pub fn get(&self, key: &[u8], seqno: u64) -> Option<Found> {
         let parts = self.shared.parts();
-        let in_front = parts.front.get(key, seqno);
+        let in_front = parts.front.get(key, seqno).or_else(|| {
+            let mut sealed = parts.sealed.iter();
+            sealed.find_map(|sealed| sealed.front.get(key, seqno))
+        });
         in_front.or_else(|| {
             let mut searched = 0_usize;
             let found = parts.visible_arrays(seqno).find_map(|array| {
@@ -354,11 +382,11 @@ impl Memtable {
     }
 
     /// How many bytes the memtable holds: keys, values and what each entry costs beside them, which is
-    /// [`ENTRY_OVERHEAD_BYTES`] in the front and 32 in an array; older versions included, replaced ones
-    /// while they are in the front.
+    /// [`ENTRY_OVERHEAD_BYTES`] in a front and 32 in an array; older versions included, replaced ones
+    /// while they are in a front.
     ///
-    /// It shrinks when the front becomes an array, and by all that was replaced in it. Keys and values count with their own
-    /// lengths. In the front, and where a key and its value have more than 4 KiB together, they are
+    /// It shrinks when a front becomes an array, and by all that was replaced in it. Keys and values count
+    /// with their own lengths. In fronts, and where a key and its value have more than 4 KiB together, they are
     /// handles: if those are slices of larger buffers, the slack (record headers, neighbours that were
     /// not inserted) is the caller's to account for, with [`add_slack`](Self::add_slack).
     pub fn bytes(&self) -> u64 {

@@ -1,10 +1,11 @@
-//! Parts: the front that takes the writes, and the arrays behind it.
+//! Parts: the front that takes the writes, fronts that filled up, and the arrays behind them.
 //!
 //! A value that never changes; the memtable replaces it by the next one, made here, and readers go on
 //! with the one they have. What to merge is a pure function of sizes.
 //!
-//! 1. Every seqno of the front exceeds those of the arrays, and every seqno of an array those of the
-//!    arrays behind it. So the first part that knows a key at a seqno has its newest version.
+//! 1. Every seqno of the front exceeds those of the sealed fronts, every seqno of one of these those of
+//!    the sealed fronts and arrays behind it, and every seqno of an array those of the arrays behind it.
+//!    So the first part that knows a key at a seqno has its newest version.
 //! 2. Each part has every version it was given, and parts are made of whole parts: the next value
 //!    answers every read as this one does.
 //! 3. A batch lies in one part.
@@ -23,12 +24,13 @@ use crate::key::{cmp_same_head, key_head};
 /// So many arrays of about one size are merged into one.
 const MERGE_ARRAYS: usize = 4;
 /// A merge costs no more than this, or than the part below of what the whole memtable would: the writer
-/// does it between two batches.
+/// may have to do it between two batches.
 const MERGE_COST_MIN: usize = 128 << 10;
 /// That part.
 const MERGE_COST_SHARE: usize = 16;
 /// So many arrays may be too large for that. Of more, some two neighbours never are.
 const LARGE_ARRAYS_MAX: usize = 32;
+
 /// A front that a memtable needs no more; to be dropped where nobody waits for it.
 ///
 /// Dropping it frees some thousands of nodes one by one, which takes a fraction of a millisecond.
@@ -78,8 +80,37 @@ impl fmt::Debug for HeldFront {
     }
 }
 
+/// What is counted of a front while it is filled. Entries that replaced others count too.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct FrontTally {
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+    pub(crate) slack_bytes: u64,
+}
+
+/// A front that filled up and takes no more writes: an array before long.
+#[derive(Clone)]
+pub(crate) struct SealedFront {
+    pub(crate) front: Arc<HeldFront>,
+    pub(crate) tally: FrontTally,
+}
+
+impl SealedFront {
+    /// Its entries as an array.
+    pub(crate) fn flatten(&self) -> Array {
+        let entries = usize::try_from(self.tally.entries).unwrap_or_default();
+        flatten(&self.front, entries)
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.tally.bytes + self.tally.slack_bytes
+    }
+}
+
 pub(crate) struct Parts {
     pub(crate) front: Arc<HeldFront>,
+    /// Newest first.
+    pub(crate) sealed: Vec<SealedFront>,
     /// Newest first.
     pub(crate) arrays: Vec<Arc<Array>>,
 }
@@ -89,8 +120,14 @@ impl Parts {
     pub(crate) fn of_front(front: Arc<HeldFront>) -> Self {
         Self {
             front,
+            sealed: Vec::new(),
             arrays: Vec::new(),
         }
+    }
+
+    /// Bytes of all sealed fronts, with slack.
+    pub(crate) fn sealed_bytes(&self) -> u64 {
+        self.sealed.iter().map(SealedFront::bytes).sum()
     }
 
     /// Bytes of all arrays.
@@ -112,37 +149,99 @@ impl Parts {
         arrays.filter(move |array| array.is_visible_at(seqno))
     }
 
-    /// These parts with `newest` before the arrays, and `front`, which is empty; with arrays of one size
-    /// merged. The oldest arrays, so many, are left alone.
-    pub(crate) fn with(&self, newest: Array, front: Arc<HeldFront>, left_alone: usize) -> Self {
-        let mut arrays = self.arrays.clone();
-        arrays.insert(0, Arc::new(newest));
-        let rest = arrays.split_off(arrays.len().saturating_sub(left_alone));
-        let cost_of_rest = rest.iter().map(|array| array.merge_cost()).sum();
-        merge_alike(&mut arrays, cost_of_rest);
-        arrays.extend(rest);
-        Self { front, arrays }
+    /// These parts with the front, which is counted by `tally`, sealed, and `front`, which is empty, in
+    /// its place.
+    pub(crate) fn with_front(&self, front: Arc<HeldFront>, tally: FrontTally) -> Self {
+        let filled = SealedFront {
+            front: Arc::clone(&self.front),
+            tally,
+        };
+        Self {
+            front,
+            sealed: std::iter::once(filled)
+                .chain(self.sealed.iter().cloned())
+                .collect(),
+            arrays: self.arrays.clone(),
+        }
     }
 
-    /// These parts with `merged` in the place of the arrays `before`, if these are the oldest.
-    pub(crate) fn with_merged(&self, before: &[Arc<Array>], merged: Array) -> Option<Self> {
+    /// These parts with `newest` before the arrays. There are no sealed fronts, which would be older.
+    pub(crate) fn with_array(&self, newest: Array) -> Self {
+        debug_assert!(self.sealed.is_empty(), "they are older");
+        let newest = std::iter::once(Arc::new(newest));
+        Self {
+            front: Arc::clone(&self.front),
+            sealed: Vec::new(),
+            arrays: newest.chain(self.arrays.iter().cloned()).collect(),
+        }
+    }
+
+    /// These parts with `array` in the place of the sealed front that it was made of, if that is the
+    /// oldest.
+    pub(crate) fn with_flattened(&self, flattened: &SealedFront, array: Array) -> Option<Self> {
+        let (oldest, newer) = self.sealed.split_last()?;
+        Arc::ptr_eq(&oldest.front, &flattened.front).then(|| {
+            let array = std::iter::once(Arc::new(array));
+            Self {
+                front: Arc::clone(&self.front),
+                sealed: newer.to_vec(),
+                arrays: array.chain(self.arrays.iter().cloned()).collect(),
+            }
+        })
+    }
+
+    /// These parts with arrays of one size merged, if there are enough. The oldest arrays, so many, are
+    /// left alone.
+    pub(crate) fn with_alike_merged(&self, left_alone: usize) -> Option<Self> {
+        let newer = self.arrays.len().saturating_sub(left_alone);
+        let (newer, rest) = self.arrays.split_at_checked(newer)?;
+        let cost_of_rest = rest.iter().map(|array| array.merge_cost()).sum();
+        pick_merge_of(newer, cost_of_rest)?;
+        let mut arrays = newer.to_vec();
+        merge_alike(&mut arrays, cost_of_rest);
+        arrays.extend_from_slice(rest);
+        Some(Self {
+            front: Arc::clone(&self.front),
+            sealed: self.sealed.clone(),
+            arrays,
+        })
+    }
+
+    /// Which arrays to merge because there are enough of one size, or too many.
+    pub(crate) fn alike(&self) -> Option<Range<usize>> {
+        pick_merge_of(&self.arrays, 0)
+    }
+
+    /// These parts with `merged` in the place of those of the arrays `before` that are `replaced`, if
+    /// the arrays `before` are the oldest.
+    pub(crate) fn with_merged(
+        &self,
+        before: &[Arc<Array>],
+        replaced: Range<usize>,
+        merged: Array,
+    ) -> Option<Self> {
         let newer = self.arrays.len().checked_sub(before.len())?;
-        let (newer, oldest) = self.arrays.split_at_checked(newer)?;
+        let oldest = self.arrays.get(newer..)?;
         let mut pairs = oldest.iter().zip(before);
         pairs
             .all(|(array, other)| Arc::ptr_eq(array, other))
             .then(|| {
-                let merged = std::iter::once(Arc::new(merged));
+                let mut arrays = self.arrays.clone();
+                arrays.splice(
+                    newer + replaced.start..newer + replaced.end,
+                    [Arc::new(merged)],
+                );
                 Self {
                     front: Arc::clone(&self.front),
-                    arrays: newer.iter().cloned().chain(merged).collect(),
+                    sealed: self.sealed.clone(),
+                    arrays,
                 }
             })
     }
 }
 
 /// A front, which has about so many entries, as an array.
-pub(crate) fn flatten(front: &Front, entries: usize) -> Array {
+fn flatten(front: &Front, entries: usize) -> Array {
     let mut builder = ArrayBuilder::with_capacity(entries, 0);
     front.for_each(|key, value| {
         let handles = || (key.user_key().clone(), value.clone());
@@ -191,16 +290,21 @@ pub(crate) fn sorted_batch<'a>(
 /// Merges arrays, newest first, as long as there are enough of one size, or too many. To merge what else
 /// the memtable has would cost so much.
 fn merge_alike(arrays: &mut Vec<Arc<Array>>, cost_of_rest: usize) {
-    loop {
-        let costs: Vec<usize> = arrays.iter().map(|array| array.merge_cost()).collect();
-        let Some(neighbours) = pick_merge(&costs, cost_of_rest) else {
-            return;
-        };
-        let picked = arrays.get(neighbours.clone()).unwrap_or_default();
-        let picked: Vec<&Array> = picked.iter().map(|array| &**array).collect();
-        let merged = Arc::new(merge(&picked));
+    while let Some(neighbours) = pick_merge_of(arrays, cost_of_rest) {
+        let merged = Arc::new(merged(arrays.get(neighbours.clone()).unwrap_or_default()));
         arrays.splice(neighbours, [merged]);
     }
+}
+
+/// These arrays, newest first, as one.
+pub(crate) fn merged(arrays: &[Arc<Array>]) -> Array {
+    let arrays: Vec<&Array> = arrays.iter().map(|array| &**array).collect();
+    merge(&arrays)
+}
+
+fn pick_merge_of(arrays: &[Arc<Array>], cost_of_rest: usize) -> Option<Range<usize>> {
+    let costs: Vec<usize> = arrays.iter().map(|array| array.merge_cost()).collect();
+    pick_merge(&costs, cost_of_rest)
 }
 
 /// Which neighbours to merge, of arrays with these costs, newest first.

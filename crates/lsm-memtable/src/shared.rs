@@ -1,23 +1,24 @@
-//! What a memtable shares with its cursors, and with whoever merges its arrays for readers.
+//! What a memtable shares with its cursors and its maintenance.
 //!
-//! It holds the parts that there are now, and says when searching in many arrays has cost readers as
-//! much as making one of them would: then it hands out an [`ArrayMerge`], for somebody to run who has
-//! time. It inserts nothing.
+//! It holds the parts that there are now, and says what maintenance there is to do: among others, when
+//! searching in many arrays has cost readers as much as making one of them would. It inserts nothing.
 //!
-//! Threads: the parts are replaced under the writer's lock, by the thread that inserts or by a merge at
-//! its end; a merge works without the lock. Meanwhile the writer merges none of the arrays that it began
-//! with, which are the oldest, so that they are still there when it ends. One merge is asked for at a
-//! time, and what reads did until its end is not counted for another.
+//! Threads: the parts are replaced under the writer's lock, by the thread that inserts or by maintenance
+//! at the end of a step, which works without the lock. Meanwhile the writer merges none of the arrays
+//! that a merge began with, which are the oldest, so that they are still there when it ends. A sealed
+//! front may be an array by then, because the writer could not wait, and the step was for nothing.
+//! Maintenance is asked for once at a time.
 
-use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 
-use crate::array::{Array, merge};
+use crate::array::Array;
 use crate::key::key_head;
-use crate::parts::Parts;
+use crate::maintenance::Maintenance;
+use crate::parts::{FrontTally, Parts, SealedFront};
 use crate::superseded::Superseded;
 
 /// One read in so many is counted, for as many: readers shall not all write to one place.
@@ -29,8 +30,16 @@ const ENTRIES_PER_SEARCH: u64 = 2;
 /// Fewer searches in vain are not worth a merge, however few entries there are.
 const SEARCHES_MIN: u64 = 1024;
 
-/// Takes a merge of arrays that pays, to run it elsewhere.
-pub(crate) type StartMerge = Arc<dyn Fn(ArrayMerge) + Send + Sync>;
+/// Takes maintenance, to run it elsewhere.
+pub(crate) type StartMaintenance = Arc<dyn Fn(Maintenance) + Send + Sync>;
+
+/// What maintenance does at a time.
+pub(crate) enum Step {
+    /// An array takes the place of the oldest sealed front.
+    Flatten(SealedFront),
+    /// One array takes the place of these.
+    Merge(Range<usize>),
+}
 
 pub(crate) struct Shared {
     parts: ArcSwap<Parts>,
@@ -40,7 +49,7 @@ pub(crate) struct Shared {
     searches: Searches,
     /// How many of these pay for a merge.
     searches_max: AtomicU64,
-    start_merge: Option<StartMerge>,
+    start_maintenance: Option<StartMaintenance>,
 }
 
 /// Arrays that reads have searched beyond the first, about, since they were last merged for it. On a
@@ -49,11 +58,11 @@ pub(crate) struct Shared {
 #[repr(align(64))]
 struct Searches {
     count: AtomicU64,
-    /// A merge was asked for that is neither done nor dropped.
-    is_merge_wanted: AtomicBool,
+    /// Maintenance was asked for that is neither done nor dropped.
+    is_asked_for: AtomicBool,
 }
 
-/// What the inserting thread keeps account of.
+/// What is kept account of by whoever changes the parts.
 #[derive(Default)]
 pub(crate) struct Writer {
     pub(crate) front: FrontTally,
@@ -65,16 +74,8 @@ pub(crate) struct Writer {
     pub(crate) being_merged: usize,
 }
 
-/// Of the front. Entries that replaced others count too.
-#[derive(Default)]
-pub(crate) struct FrontTally {
-    pub(crate) entries: u64,
-    pub(crate) bytes: u64,
-    pub(crate) slack_bytes: u64,
-}
-
 impl Shared {
-    pub(crate) fn new(parts: Parts, start_merge: Option<StartMerge>) -> Self {
+    pub(crate) fn new(parts: Parts, start_maintenance: Option<StartMaintenance>) -> Self {
         Self {
             parts: ArcSwap::from_pointee(parts),
             writer: Mutex::default(),
@@ -82,16 +83,21 @@ impl Shared {
             bytes: AtomicU64::new(0),
             searches: Searches::default(),
             searches_max: AtomicU64::new(u64::MAX),
-            start_merge,
+            start_maintenance,
         }
     }
 
-    pub(crate) fn start_merge(&self) -> Option<StartMerge> {
-        self.start_merge.clone()
+    pub(crate) fn start_maintenance(&self) -> Option<StartMaintenance> {
+        self.start_maintenance.clone()
     }
 
-    pub(crate) fn set_start_merge(&mut self, start: StartMerge) {
-        self.start_merge = Some(start);
+    pub(crate) fn set_start_maintenance(&mut self, start: StartMaintenance) {
+        self.start_maintenance = Some(start);
+    }
+
+    /// Whether somebody runs maintenance.
+    pub(crate) fn is_maintained(&self) -> bool {
+        self.start_maintenance.is_some()
     }
 
     pub(crate) fn parts(&self) -> Guard<Arc<Parts>> {
@@ -121,7 +127,8 @@ impl Shared {
     /// Publishes parts whose front the writer keeps account of.
     pub(crate) fn replace_parts(&self, writer: &Writer, parts: Parts) {
         let front_bytes = writer.front.bytes + writer.front.slack_bytes;
-        let bytes = parts.array_bytes() + writer.kept_slack_bytes + front_bytes;
+        let bytes =
+            parts.array_bytes() + parts.sealed_bytes() + writer.kept_slack_bytes + front_bytes;
         let searches_max = match parts.arrays.len() {
             0 | 1 => u64::MAX,
             _ => (parts.merge_cost() / ENTRIES_PER_SEARCH).max(SEARCHES_MIN),
@@ -133,49 +140,126 @@ impl Shared {
         self.lock_superseded().note_arrays(&before, &parts);
     }
 
+    /// `array` takes the place of the sealed front that it was made of, if that is still there.
+    pub(crate) fn end_flatten(&self, writer: &mut Writer, flattened: &SealedFront, array: Array) {
+        let has_handles = array.has_handles();
+        if let Some(parts) = self.parts.load().with_flattened(flattened, array) {
+            if has_handles {
+                writer.kept_slack_bytes += flattened.tally.slack_bytes;
+            }
+            self.lock_superseded()
+                .note_front(&flattened.front, flattened.bytes());
+            self.replace_parts(writer, parts);
+        }
+    }
+
+    /// By the writer: merges arrays of one size, if there are enough.
+    pub(crate) fn merge_alike(&self, writer: &Writer) {
+        if let Some(parts) = self.parts.load().with_alike_merged(writer.being_merged) {
+            self.replace_parts(writer, parts);
+        }
+    }
+
     /// A read of `key` at `seqno` has searched so many arrays beyond the first.
     #[inline]
     pub(crate) fn searched(self: &Arc<Self>, arrays: usize, key: &[u8], seqno: u64) {
-        if arrays > 0 && self.start_merge.is_some() && is_counted(key, seqno) {
-            self.count(arrays as u64 * COUNTED_EVERY);
+        if arrays > 0 && self.is_maintained() && is_counted(key, seqno) {
+            self.note_searches(arrays as u64 * COUNTED_EVERY);
+            if self.is_merge_paid() {
+                self.ask_for_maintenance();
+            }
         }
     }
 
     #[cold]
-    fn count(self: &Arc<Self>, searches: u64) {
-        let Searches {
-            count,
-            is_merge_wanted,
-        } = &self.searches;
-        let searches = count.fetch_add(searches, Ordering::Relaxed) + searches;
-        if searches >= self.searches_max.load(Ordering::Relaxed)
-            && !is_merge_wanted.swap(true, Ordering::Relaxed)
-            && let Some(start) = &self.start_merge
-        {
-            start(ArrayMerge {
-                shared: Arc::downgrade(self),
-            });
+    pub(crate) fn note_searches(&self, searches: u64) {
+        self.searches.count.fetch_add(searches, Ordering::Relaxed);
+    }
+
+    /// Whether reads have lost as much by searching many arrays as it costs to merge them.
+    fn is_merge_paid(&self) -> bool {
+        let searches = self.searches.count.load(Ordering::Relaxed);
+        searches >= self.searches_max.load(Ordering::Relaxed)
+    }
+
+    /// Asks for maintenance if there is something to do.
+    pub(crate) fn maintain(self: &Arc<Self>) {
+        if self.next_step(&self.parts()).is_some() {
+            self.ask_for_maintenance();
         }
     }
 
-    /// The parts whose arrays are to be merged; the writer leaves these alone from now on. `None` if there
-    /// is nothing to do, or cursors keep as much alive already as the arrays take.
-    fn begin_merge(&self) -> Option<Arc<Parts>> {
+    /// Unless it was asked for already.
+    fn ask_for_maintenance(self: &Arc<Self>) {
+        if let Some(start) = &self.start_maintenance
+            && !self.searches.is_asked_for.swap(true, Ordering::AcqRel)
+        {
+            start(Maintenance::of(self));
+        }
+    }
+
+    /// What was asked for is done or dropped: from now on it may be asked for again, by what reads do from
+    /// now on if it was for reads.
+    pub(crate) fn note_maintained(&self) {
+        if self.is_merge_paid() {
+            self.searches.count.store(0, Ordering::Relaxed);
+        }
+        // A swap, so that who asks no more after it sees what was published by who found it asked for.
+        self.searches.is_asked_for.swap(false, Ordering::AcqRel);
+    }
+
+    /// Bytes of what the next step makes an array of.
+    pub(crate) fn next_step_bytes(&self) -> u64 {
+        let parts = self.parts.load();
+        match self.next_step(&parts) {
+            Some(Step::Flatten(sealed)) => sealed.bytes(),
+            Some(Step::Merge(range)) => {
+                let arrays = parts.arrays.get(range).unwrap_or_default();
+                arrays.iter().map(|array| array.memory_bytes()).sum()
+            }
+            None => 0,
+        }
+    }
+
+    fn next_step(&self, parts: &Parts) -> Option<Step> {
+        if let Some(oldest) = parts.sealed.last() {
+            return Some(Step::Flatten(oldest.clone()));
+        }
+        let alike = parts.alike();
+        let all = || {
+            let is_worth_it = parts.arrays.len() > 1 && self.is_merge_paid();
+            // Not if cursors keep as much alive already as the arrays take.
+            (is_worth_it && self.lock_superseded().bytes() <= parts.array_bytes())
+                .then_some(0..parts.arrays.len())
+        };
+        alike.or_else(all).map(Step::Merge)
+    }
+
+    /// What is to be done next, to which parts; the writer leaves their arrays alone from now on if it is a
+    /// merge. `None` if there is nothing to do, or a merge is under way.
+    pub(crate) fn begin_step(&self) -> Option<(Arc<Parts>, Step)> {
         let mut writer = self.lock_writer();
         let parts = self.parts.load_full();
-        let is_crowded = self.lock_superseded().bytes() > parts.array_bytes();
-        if writer.being_merged > 0 || parts.arrays.len() < 2 || is_crowded {
+        if writer.being_merged > 0 {
             return None;
         }
-        writer.being_merged = parts.arrays.len();
-        Some(parts)
+        let step = self.next_step(&parts)?;
+        if let Step::Merge(_) = step {
+            writer.being_merged = parts.arrays.len();
+        }
+        Some((parts, step))
     }
 
-    /// What was merged takes the place of the arrays that the merge began with.
-    fn end_merge(&self, before: &Parts, merged: Array) {
+    /// What was merged takes the place of those arrays of `before` that it was made of.
+    pub(crate) fn end_merge(&self, before: &Parts, replaced: Range<usize>, merged: Array) {
+        let is_all = replaced.len() == before.arrays.len();
         let writer = self.lock_writer();
-        if let Some(parts) = self.parts.load().with_merged(&before.arrays, merged) {
+        let parts = self.parts.load();
+        if let Some(parts) = parts.with_merged(&before.arrays, replaced, merged) {
             self.replace_parts(&writer, parts);
+        }
+        if is_all {
+            self.searches.count.store(0, Ordering::Relaxed);
         }
     }
 }
@@ -187,63 +271,6 @@ fn is_counted(key: &[u8], seqno: u64) -> bool {
     let drawn = key_head(key) ^ tail.rotate_left(32) ^ seqno ^ key.len() as u64;
     // Fibonacci hashing: the upper bits depend on all.
     drawn.wrapping_mul(0x9E37_79B9_7F4A_7C15) < u64::MAX / COUNTED_EVERY
-}
-
-/// A merge of a memtable's arrays into one, which by now costs less than what readers lose without it.
-///
-/// [`Memtable::with_array_merges`](crate::Memtable::with_array_merges) has it handed out, one at a time.
-/// It may be dropped instead of run, and does nothing if the memtable is gone.
-pub struct ArrayMerge {
-    pub(crate) shared: Weak<Shared>,
-}
-
-impl ArrayMerge {
-    /// The bytes of memory that the merged array will take at most, beside those it is made of until it is
-    /// done. Values behind handles are counted, and not copied.
-    #[must_use]
-    pub fn memory_bytes(&self) -> u64 {
-        let shared = self.shared.upgrade();
-        shared.map_or(0, |shared| shared.parts().array_bytes())
-    }
-
-    /// Merges the arrays that there are, which takes some hundred nanoseconds for each entry, and for that
-    /// time their memory a second time. Reads and inserts go on meanwhile.
-    pub fn run(self) {
-        if let Some(shared) = self.shared.upgrade()
-            && let Some(before) = shared.begin_merge()
-        {
-            let _under_way = UnderWay(&shared);
-            let arrays: Vec<&Array> = before.arrays.iter().map(|array| &**array).collect();
-            let merged = merge(&arrays);
-            shared.end_merge(&before, merged);
-        }
-    }
-}
-
-/// However it ends, another may be asked for, and by reads from now on.
-impl Drop for ArrayMerge {
-    fn drop(&mut self) {
-        if let Some(shared) = self.shared.upgrade() {
-            shared.searches.count.store(0, Ordering::Relaxed);
-            let is_wanted = &shared.searches.is_merge_wanted;
-            is_wanted.store(false, Ordering::Relaxed);
-        }
-    }
-}
-
-/// A merge has begun. However it ends, the writer may merge all arrays again.
-struct UnderWay<'s>(&'s Shared);
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.lock_writer().being_merged = 0;
-    }
-}
-
-impl fmt::Debug for ArrayMerge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ArrayMerge").finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Several arrays as one.
 //!
-//! Called by the parts when there are many of one size, and by merges that readers have paid for. It
-//! keeps every version of every key, and changes none of the arrays.
+//! Called by the writer and by maintenance when there are many of one size, and by maintenance when
+//! readers have paid for it. It keeps every version of every key, and changes none of the arrays.
 
 use super::{Array, ArrayBuilder};
 use crate::key::cmp_same_head;

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 
 use super::*;
+use crate::Maintenance;
 use crate::Memtable;
-use crate::shared::ArrayMerge;
 
 fn numbered(count: u32) -> Arc<Memtable> {
     let memtable = Arc::new(Memtable::new());
@@ -163,8 +163,8 @@ enum Step {
     Next(u8),
     Prev(u8),
     Get(Key),
-    /// What many reads ask for.
-    MergeArrays,
+    /// As if many reads had asked for a merge.
+    Maintain,
 }
 
 impl Arbitrary for Step {
@@ -190,7 +190,7 @@ impl Arbitrary for Step {
             25..28 => Step::Next(u8::arbitrary(g) % 100),
             28..=30 => Step::Prev(u8::arbitrary(g) % 100),
             32 => Step::Get(Key::arbitrary(g)),
-            33.. => Step::MergeArrays,
+            33.. => Step::Maintain,
         }
     }
 }
@@ -223,9 +223,15 @@ struct Pair {
 }
 
 impl Pair {
-    /// Some entries fill the front, so that all that follows meets arrays too.
-    fn new(front_bytes_max: u64) -> Self {
-        let memtable = Arc::new(Memtable::new().with_front_bytes_max(front_bytes_max));
+    /// Some entries fill the front, so that all that follows meets arrays too, and sealed fronts if it is
+    /// maintained.
+    fn new(front_bytes_max: u64, is_maintained: bool) -> Self {
+        let memtable = Memtable::new().with_front_bytes_max(front_bytes_max);
+        let memtable = Arc::new(if is_maintained {
+            memtable.with_maintenance(drop)
+        } else {
+            memtable
+        });
         Self {
             cursor: memtable.cursor(0),
             memtable,
@@ -280,9 +286,13 @@ impl Pair {
                 self.visible = visible_at(&self.versions, seqno);
                 self.position = None;
             }
-            Step::MergeArrays => {
-                let shared = Arc::downgrade(&self.memtable.shared);
-                ArrayMerge { shared }.run();
+            Step::Maintain => {
+                let shared = &self.memtable.shared;
+                shared.note_searches(1 << 40);
+                while shared.next_step_bytes() > 0 {
+                    Maintenance::of(shared).run();
+                }
+                assert!(shared.parts().sealed.is_empty());
             }
             Step::SeekFirst => {
                 self.cursor.seek_first();
@@ -347,7 +357,8 @@ impl Pair {
 #[test]
 fn a_cursor_and_get_agree_with_a_sorted_model_at_every_snapshot() {
     fn property(front_bytes_max: u16, steps: Vec<Step>) -> bool {
-        let mut pair = Pair::new(u64::from(front_bytes_max % 8192));
+        let is_maintained = front_bytes_max % 2 == 1;
+        let mut pair = Pair::new(u64::from(front_bytes_max % 8192), is_maintained);
         for step in &steps {
             pair.apply(step);
         }

@@ -1,6 +1,7 @@
 //! Point reads, counters, lifetime, and readers beside a writer.
 
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc;
 use std::thread;
 
 use super::*;
@@ -152,7 +153,8 @@ fn values_share_the_buffer_they_came_in() {
 
 fn flatten_front(memtable: &Memtable) {
     let mut writer = memtable.shared.lock_writer();
-    memtable.flatten_front(&mut writer);
+    memtable.seal_front(&mut writer);
+    memtable.flatten_sealed(&mut writer, 0);
 }
 
 #[test]
@@ -412,6 +414,18 @@ fn readers_beside_a_writer_see_whole_batches_in_strict_order() {
 #[test]
 fn readers_see_whole_batches_while_fronts_become_arrays_and_arrays_are_merged() {
     check_readers_beside_a_writer(Memtable::new().with_front_bytes_max(9_000));
+}
+
+#[test]
+fn readers_see_whole_batches_while_maintenance_runs_beside_them() {
+    let (asked, asks) = mpsc::channel::<Maintenance>();
+    let maintainer = thread::spawn(move || asks.into_iter().map(Maintenance::run).count());
+    let memtable = Memtable::new()
+        .with_front_bytes_max(9_000)
+        // The thread may be gone already when the memtable is.
+        .with_maintenance(move |maintenance| drop(asked.send(maintenance)));
+    check_readers_beside_a_writer(memtable);
+    assert!(maintainer.join().unwrap() > 0);
 }
 
 fn check_readers_beside_a_writer(memtable: Memtable) {
