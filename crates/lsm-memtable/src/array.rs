@@ -27,7 +27,7 @@ pub(crate) const ARRAY_ENTRY_OVERHEAD_BYTES: u64 =
 
 /// Keys and values that are together no longer than this are copied into the array; to copy them is
 /// then cheaper than to follow a handle.
-const INLINE_BYTES_MAX: usize = 4096;
+pub(crate) const INLINE_BYTES_MAX: usize = 4096;
 
 /// The length of a value that is not there: a tombstone. Values that are inline are shorter.
 const NO_VALUE: u16 = u16::MAX;

@@ -180,7 +180,7 @@ impl MemtableCursor {
     }
 
     /// Goes on with the parts that the memtable has now, which answer as those did that it had, if they are
-    /// fewer, and don't have many entries that are too new for it.
+    /// fewer, or have fewer sealed fronts, and don't have many entries that are too new for it.
     #[inline]
     fn renew(&mut self) {
         let now = self.shared.parts();
@@ -256,7 +256,8 @@ fn is_better(now: &Parts, before: &Parts, seqno: u64) -> bool {
         let sealed = parts.sealed.iter().map(|sealed| sealed.tally.entries);
         let arrays = parts.visible_arrays(seqno);
         let entries = sealed.chain(arrays.map(|array| array.len() as u64));
-        entries.fold((0, 0), |(parts, sum), entries| (parts + 1, sum + entries))
+        let (count, sum) = entries.fold((0, 0), |(count, sum), entries| (count + 1, sum + entries));
+        ((count, parts.sealed.len()), sum)
     };
     let (parts, entries) = sizes(now);
     let (parts_before, entries_before) = sizes(before);

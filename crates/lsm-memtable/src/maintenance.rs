@@ -13,16 +13,18 @@ use crate::shared::{Shared, Step};
 /// Work on a memtable that saves time: fronts that filled up become arrays, and arrays are merged.
 ///
 /// [`Memtable::with_maintenance`](crate::Memtable::with_maintenance) has it handed out, once at a time. It
-/// may be dropped instead of run, and does nothing if the memtable is gone. No read returns anything else
+/// may be dropped instead of run, and does nothing if the memtable and its cursors are gone. No read returns anything else
 /// for it.
 pub struct Maintenance {
     shared: Weak<Shared>,
+    has_stepped: bool,
 }
 
 impl Maintenance {
     pub(crate) fn of(shared: &Arc<Shared>) -> Self {
         Self {
             shared: Arc::downgrade(shared),
+            has_stepped: false,
         }
     }
 
@@ -38,17 +40,18 @@ impl Maintenance {
     /// Does what is to be done first: makes an array of one front, or of some arrays, which takes some
     /// hundred nanoseconds for each entry. Reads and inserts go on meanwhile. If there is more to do then,
     /// more is asked for, so that what waits behind this has its turn.
-    pub fn run(self) {
+    pub fn run(mut self) {
         if let Some(shared) = self.shared.upgrade()
             && let Some((before, step)) = shared.begin_step()
         {
             carry_out(&shared, &before, step);
+            self.has_stepped = true;
         }
         self.finish();
     }
 
-    /// What is left to do, or came up since the last look, found that this was asked for: it is asked for
-    /// now.
+    /// Lets go of it, then asks again if there is more to do: whoever found something meanwhile did not ask,
+    /// because this was asked for.
     pub(crate) fn finish(self) {
         let shared = self.shared.upgrade();
         drop(self);
@@ -75,7 +78,7 @@ fn carry_out(shared: &Shared, before: &Parts, step: Step) {
 impl Drop for Maintenance {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade() {
-            shared.note_maintained();
+            shared.note_maintained(self.has_stepped);
         }
     }
 }
@@ -94,3 +97,6 @@ impl fmt::Debug for Maintenance {
         f.debug_struct("Maintenance").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,7 +39,8 @@ const FRONT_ENTRIES_MAX: u64 = 8192;
 /// caches.
 pub const FRONT_BYTES_MAX: u64 = 4 << 20;
 
-/// A front of fewer becomes an array at once: that takes no longer than to have somebody else do it.
+/// A front of fewer becomes an array at once, if no other waits: that takes no longer than to have
+/// somebody else do it.
 const SEALED_ENTRIES_MIN: u64 = 32;
 
 /// So many full fronts may wait for maintenance, each searched by every read meanwhile. Of more, the
@@ -153,10 +154,11 @@ impl Memtable {
         }
     }
 
-    /// This memtable, still empty, which hands `start` its [`Maintenance`] whenever a front is full, and
+    /// This memtable, still empty, which hands `start` its [`Maintenance`] whenever a front of some size is full, and
     /// whenever searching in many arrays has cost readers about as much as merging them would; one at a
     /// time. `start` is called by the insert or the read that notices, so it should have it run by another
-    /// thread: run in place, it would take the insert's time, and wait for an insert whose iterator reads.
+    /// thread: run in place, it would take the insert's time, and a read in the iterator of an insert could wait for
+    /// that insert.
     ///
     /// Without this, or if what is handed out is not run in time, inserts do what has to be done.
     ///
@@ -267,10 +269,15 @@ impl Memtable {
         entries: impl IntoIterator<Item = (Bytes, Option<Bytes>)>,
     ) -> bool {
         let is_full = self.front_is_full(writer) && self.is_newer_than_all(seqno);
-        let may_wait = self.shared.is_maintained() && writer.front.entries >= SEALED_ENTRIES_MIN;
+        let may_wait = is_full && self.may_wait(writer);
         if is_full {
+            if may_wait {
+                self.flatten_sealed(writer, SEALED_FRONTS_MAX - 1);
+            }
             self.seal_front(writer);
-            self.flatten_sealed(writer, if may_wait { SEALED_FRONTS_MAX } else { 0 });
+            if !may_wait {
+                self.flatten_sealed(writer, 0);
+            }
         }
         // Counted as they go in, so that a panic of the iterator leaves no entry unaccounted for.
         let tally = &mut writer.front;
@@ -284,13 +291,13 @@ impl Memtable {
             }),
         );
         if tally.entries == entries_before {
-            return is_full && may_wait;
+            return may_wait;
         }
         let bytes = tally.bytes - bytes_before;
         writer.latest_is_copied = false;
         self.shared.add_bytes(bytes);
         self.note_inserted(seqno, added);
-        is_full && may_wait
+        may_wait
     }
 
     /// Counts bytes that the latest insert keeps alive beside its keys and values: what else is in the
@@ -311,6 +318,12 @@ impl Memtable {
 
     fn front_is_full(&self, writer: &Writer) -> bool {
         writer.front.entries >= FRONT_ENTRIES_MAX || writer.front.bytes >= self.front_bytes_max
+    }
+
+    /// Whether the front, which is full, may wait for maintenance.
+    fn may_wait(&self, writer: &Writer) -> bool {
+        let is_worth_it = writer.front.entries >= SEALED_ENTRIES_MIN;
+        self.shared.is_maintained() && (is_worth_it || !self.shared.parts().sealed.is_empty())
     }
 
     fn is_newer_than_all(&self, seqno: u64) -> bool {

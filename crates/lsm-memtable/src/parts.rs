@@ -17,9 +17,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::array::{Array, ArrayBuilder, is_inline, merge};
+use crate::array::{Array, ArrayBuilder, INLINE_BYTES_MAX, is_inline, merge};
 use crate::front::Front;
 use crate::key::{cmp_same_head, key_head};
+use crate::memtable::ENTRY_OVERHEAD_BYTES;
 
 /// So many arrays of about one size are merged into one.
 const MERGE_ARRAYS: usize = 4;
@@ -98,8 +99,11 @@ pub(crate) struct SealedFront {
 impl SealedFront {
     /// Its entries as an array.
     pub(crate) fn flatten(&self) -> Array {
-        let entries = usize::try_from(self.tally.entries).unwrap_or_default();
-        flatten(&self.front, entries)
+        let FrontTally { entries, bytes, .. } = self.tally;
+        let copied = bytes.saturating_sub(entries * ENTRY_OVERHEAD_BYTES);
+        let copied = copied.min(entries * INLINE_BYTES_MAX as u64);
+        let room = |count: u64| usize::try_from(count).unwrap_or_default();
+        flatten(&self.front, room(entries), room(copied))
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -240,9 +244,9 @@ impl Parts {
     }
 }
 
-/// A front, which has about so many entries, as an array.
-fn flatten(front: &Front, entries: usize) -> Array {
-    let mut builder = ArrayBuilder::with_capacity(entries, 0);
+/// A front as an array, with room for so many entries and copied bytes.
+fn flatten(front: &Front, entries: usize, bytes: usize) -> Array {
+    let mut builder = ArrayBuilder::with_capacity(entries, bytes);
     front.for_each(|key, value| {
         let handles = || (key.user_key().clone(), value.clone());
         builder.push(key.user_key(), value.as_deref(), key.seqno(), handles);

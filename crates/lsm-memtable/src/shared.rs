@@ -198,13 +198,14 @@ impl Shared {
         }
     }
 
-    /// What was asked for is done or dropped: from now on it may be asked for again, by what reads do from
-    /// now on if it was for reads.
-    pub(crate) fn note_maintained(&self) {
-        if self.is_merge_paid() {
+    /// What was asked for has ended: from now on it may be asked for again. If no step was taken, what reads
+    /// have paid by now is forgotten, lest each of them asks.
+    pub(crate) fn note_maintained(&self, has_stepped: bool) {
+        if !has_stepped && self.is_merge_paid() {
             self.searches.count.store(0, Ordering::Relaxed);
         }
-        // A swap, so that who asks no more after it sees what was published by who found it asked for.
+        // A swap, not a store: it synchronizes with the latest who found it asked for, so that the look for
+        // more that follows sees what that one published.
         self.searches.is_asked_for.swap(false, Ordering::AcqRel);
     }
 
@@ -274,4 +275,4 @@ fn is_counted(key: &[u8], seqno: u64) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -124,7 +124,7 @@ fn a_front_as_an_array_has_every_version() {
         let value = Bytes::copy_from_slice(&seqno.to_be_bytes());
         front.insert_all(seqno, std::iter::once((Bytes::from("hot"), Some(value))));
     }
-    let array = flatten(&front, 100);
+    let array = flatten(&front, 100, 0);
     assert_eq!(array.len(), 100);
     for seqno in 0..100 {
         assert_eq!(array.get(b"hot", seqno), front.get(b"hot", seqno));
