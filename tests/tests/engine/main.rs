@@ -56,6 +56,8 @@ mod reads;
 mod retries;
 #[cfg(test)]
 mod rot;
+#[cfg(test)]
+mod sealed_fronts;
 #[cfg(all(test, feature = "bloom"))]
 mod sidecars;
 #[cfg(test)]
