@@ -13,8 +13,8 @@ use crate::shared::{Shared, Step};
 /// Work on a memtable that saves time: fronts that filled up become arrays, and arrays are merged.
 ///
 /// [`Memtable::with_maintenance`](crate::Memtable::with_maintenance) has it handed out, once at a time. It
-/// may be dropped instead of run, and does nothing if the memtable and its cursors are gone. No read returns anything else
-/// for it.
+/// may be dropped instead of run, and does nothing if the memtable and its cursors are gone. No read returns
+/// anything else for it.
 pub struct Maintenance {
     shared: Weak<Shared>,
     has_stepped: bool,
