@@ -67,7 +67,7 @@ pub(crate) struct State {
 
 impl State {
     /// Room for a group of so many bytes. Small ones share an allocation: what the memtable keeps of
-    /// them is slices, until it copies them some ten thousand entries later.
+    /// them is slices, until it copies them, some forty thousand entries later at most.
     fn room(&mut self, bytes: usize) -> BytesMut {
         if bytes > SMALL_GROUP_BYTES_MAX {
             return BytesMut::with_capacity(bytes);
