@@ -6,7 +6,6 @@ use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use lsm_format::Entry;
@@ -261,10 +260,9 @@ impl Lsm {
         } else {
             self.flush()
         };
-        let closing = &self.engine.run_context.closing;
-        closing.store(true, Ordering::Release);
-        self.engine.pool.shutdown();
-        flushed.and(self.engine.mark_clean())
+        self.engine.end_work();
+        let marked = self.engine.mark_clean();
+        flushed.and(marked)
     }
 }
 

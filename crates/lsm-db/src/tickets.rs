@@ -99,12 +99,12 @@ impl<E: Clone, S: SyncShim> Ticket<E, S> {
     }
 
     /// Blocks the thread until the answer is given.
-    pub(crate) fn wait(self) -> Answer<E> {
-        let mut answer = S::lock(&self.slot.answer);
+    pub(crate) fn wait(&self) -> Answer<E> {
+        let mut slot = S::lock(&self.slot.answer);
         loop {
-            match answer.take() {
-                Some(answer) => return answer,
-                None => answer = S::wait(&self.slot.answered, answer),
+            match &*slot {
+                Some(answer) => return answer.clone(),
+                None => slot = S::wait(&self.slot.answered, slot),
             }
         }
     }
