@@ -285,3 +285,6 @@ fn has_its_end(file_system: &dyn FileSystem, path: &Path) -> io::Result<bool> {
     file.read_exact_at(&mut end, at)?;
     Ok(end == MAGIC)
 }
+
+#[cfg(test)]
+mod tests;
