@@ -144,7 +144,7 @@ fn flushes_beside_a_failure() -> TestResult {
         ready.wait();
         give_way(20);
         first.release();
-        second.wait_for_arrival();
+        assert!(second.wait_for_arrival_timeout(PATIENCE), "no retry came");
         give_way(50);
         second.release();
         flushing
