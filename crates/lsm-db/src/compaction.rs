@@ -79,7 +79,7 @@ impl Engine {
         }
         let engine = Arc::clone(self);
         self.pool.submit(lane::COMPACT, move || {
-            engine.guarded(|| engine.compact_next());
+            engine.poisoned_by_panic(|| engine.compact_next());
         });
     }
 
@@ -93,7 +93,7 @@ impl Engine {
                 if let Some(engine) = engine.upgrade()
                     && !engine.compactions.retry_is_pending()
                 {
-                    engine.guarded(|| engine.compact_next());
+                    engine.poisoned_by_panic(|| engine.compact_next());
                 }
             });
         });
@@ -112,6 +112,8 @@ impl Engine {
         }
         let claimed = self.claim_job(|version, claims, _| self.next_job(version, claims));
         let Some((job, claim)) = claimed else {
+            // Nothing is left to fail, whatever has failed before and was done in another way.
+            self.compactions.succeeded();
             return self.compact_for_readers();
         };
         match self.run_job(&job, claim) {
@@ -125,7 +127,8 @@ impl Engine {
                 self.schedule_compaction();
             }
             Err(Failure::Input(error) | Failure::Other(error)) => {
-                self.retry_later(lane::COMPACT, error, Self::compactions, Self::compact_next);
+                let error = Arc::new(error);
+                self.retry_later(lane::COMPACT, &error, Self::compactions, Self::compact_next);
             }
         }
     }
@@ -266,11 +269,7 @@ impl Engine {
         let merged = merged.map_err(|error| match error {
             JobError::Source(error) => Failure::Input(error),
             JobError::Sink(error) => Failure::Other(error),
-            _ => Failure::Other(Error::Io {
-                context: "merge runs: the store is closing",
-                path: None,
-                source: std::io::ErrorKind::Interrupted.into(),
-            }),
+            _ => Failure::Other(Error::closing("merge runs: the store is closing")),
         })?;
         if !merged.outputs.is_empty() {
             self.sync_directory()?;

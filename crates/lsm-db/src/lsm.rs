@@ -6,7 +6,6 @@ use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use lsm_format::Entry;
@@ -203,7 +202,7 @@ impl Lsm {
     ///
     /// # Errors
     /// [`Error::Io`] once if the sync fails, then [`Error::Poisoned`]: reopen to find out what is
-    /// durable.
+    /// durable. With the log switched off, as [`flush`](Self::flush).
     pub fn sync(&self) -> Result<()> {
         if self.engine.config.wal_enabled() {
             self.engine.commit(Request::Sync)
@@ -216,8 +215,9 @@ impl Lsm {
     /// Nothing in memory: does nothing.
     ///
     /// # Errors
-    /// The first failure is returned at once; the data stays in memory and in the log, and the
-    /// flush is tried again in the background.
+    /// The first failure of what this call waits for is returned at once. The data stays in memory,
+    /// and in the log if there is one, and the flush is tried again in the background. Call again
+    /// to wait for that. If the failure has ended writing, later calls get [`Error::Poisoned`].
     pub fn flush(&self) -> Result<()> {
         self.engine.flush()
     }
@@ -245,8 +245,25 @@ impl Lsm {
     ///
     /// Snapshots, iterators and cursors that are still alive go on, and keep the directory locked.
     ///
+    /// With the log switched off, Ok means that every write is in a run, and the first failure of a
+    /// flush that this call waits for is returned. Retries of it end with the handle, so what no
+    /// run holds by then is lost. To lose nothing, call [`flush`](Self::flush) until it says Ok,
+    /// and close then. With a log, nothing acknowledged is lost: what was not flushed is read from
+    /// the log by the next open.
+    ///
     /// # Errors
     /// Whatever [`drop`] would have to swallow: a failed flush or sync, or [`Error::Poisoned`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// let config = lsm_db::LsmConfig::new().wal(false);
+    /// let store = lsm_db::Lsm::open_with(dir.path(), config)?;
+    /// store.put("ada", "1815")?;
+    /// store.flush()?; // can be called again if it fails …
+    /// store.close()?; // … and then this has nothing left to lose
+    /// # Ok::<(), lsm_db::Error>(())
+    /// ```
     pub fn close(self) -> Result<()> {
         self.shut_down()
         // Dropping comes next, finds the store closed, and does nothing more.
@@ -261,10 +278,9 @@ impl Lsm {
         } else {
             self.flush()
         };
-        let closing = &self.engine.run_context.closing;
-        closing.store(true, Ordering::Release);
-        self.engine.pool.shutdown();
-        flushed.and(self.engine.mark_clean())
+        self.engine.end_work();
+        let marked = self.engine.mark_clean();
+        flushed.and(marked)
     }
 }
 

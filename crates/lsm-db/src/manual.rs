@@ -15,7 +15,8 @@ use lsm_version::RunId;
 use crate::compaction::Failure;
 use crate::engine::Engine;
 use crate::sync::locked;
-use crate::{Result, lane};
+use crate::tickets::Promise;
+use crate::{Error, Result, lane};
 
 type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
@@ -24,7 +25,6 @@ struct Manual {
     range: KeyRange,
     /// The runs that have to get to their final place.
     wanted: Mutex<BTreeSet<RunId>>,
-    outcome: Mutex<Option<Result<()>>>,
 }
 
 impl Manual {
@@ -64,7 +64,6 @@ impl Engine {
         let manual = Arc::new(Manual {
             range,
             wanted: Mutex::default(),
-            outcome: Mutex::default(),
         });
         {
             // Listed before it looks: no job can take a run away unseen.
@@ -75,23 +74,27 @@ impl Engine {
                 .filter(|(_, run)| run.overlaps(&manual.bounds()));
             locked(&manual.wanted).extend(overlapping.map(|(_, run)| run.id));
         }
-        self.submit_manual(&manual);
-        let waited =
-            self.wait_for(|| locked(&manual.outcome).is_some() || self.health.is_poisoned());
+        let (outcome, ticket) = self.tickets.promise(Arc::new(Error::closing(
+            "compact a range: the store is closing",
+        )));
+        self.submit_manual(Arc::clone(&manual), outcome);
+        let waited = self.wait(&ticket);
         locked(&self.manuals.waiting).retain(|other| !Arc::ptr_eq(other, &manual));
-        waited?;
-        let outcome = locked(&manual.outcome).take();
-        outcome.unwrap_or_else(|| self.health.check())
+        waited
     }
 
-    fn submit_manual(self: &Arc<Self>, manual: &Arc<Manual>) {
-        let (engine, manual) = (Arc::clone(self), Arc::clone(manual));
+    fn submit_manual(self: &Arc<Self>, manual: Arc<Manual>, outcome: Promise<Arc<Error>>) {
+        let engine = Arc::clone(self);
         self.pool.submit(lane::COMPACT, move || {
-            engine.guarded(|| match engine.compact_some_of(&manual) {
-                Ok(true) => engine.submit_manual(&manual),
-                Ok(false) => *locked(&manual.outcome) = Some(Ok(())),
-                Err(error) => *locked(&manual.outcome) = Some(Err(error)),
-            });
+            let mut compacted = None;
+            engine.poisoned_by_panic(|| compacted = Some(engine.compact_some_of(&manual)));
+            match compacted {
+                Some(Ok(true)) => engine.submit_manual(manual, outcome),
+                Some(Ok(false)) => outcome.answer(&Ok(())),
+                Some(Err(error)) => outcome.answer(&Err(Arc::new(error))),
+                // It panicked, and the end that came of that was the answer.
+                None => {}
+            }
         });
     }
 

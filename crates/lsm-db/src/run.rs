@@ -164,6 +164,8 @@ impl Run {
     }
 
     /// Looks for the entry of a key.
+    // Most runs are passed over by their filter: that much belongs into the loop over runs.
+    #[inline]
     pub(crate) fn find(self: &Arc<Self>, probe: &Probe<'_>) -> Result<Lookup> {
         if !self.filter.may_contain(self, probe) {
             self.context.blocks.counters.count_filter_skip();

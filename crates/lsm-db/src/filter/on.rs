@@ -359,6 +359,7 @@ impl OutputFilter {
         }
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, key: &[u8]) {
         if let Some((builder, _)) = &mut self.building {
             builder.push(self.hasher.hash(key));
