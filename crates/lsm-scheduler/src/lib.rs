@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod lane;
+mod owner;
 mod pool;
 mod signal;
 mod stepped;
@@ -12,6 +13,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use owner::Owner;
 pub use pool::{Pool, Stalled};
 pub use signal::Signal;
 use stepped::Stepper;
