@@ -5,25 +5,46 @@
 //! would take a lock, wait or write asks first whether it is in the process that it was made in.
 //!
 //! The system call that tells costs a tenth of a write that is not synced. A thread that was seen in
-//! a process less than [`FORK_NANOS_MIN`] ago is still in it, since it cannot have forked meanwhile.
+//! a process less than [`FORK_TIME_MIN`] ago is still in it, since it cannot have forked meanwhile.
 //! Reading the clock is no system call, so a thread that writes in a loop makes none for this.
 
 use std::cell::Cell;
 use std::process;
 use std::time::{Duration, Instant};
 
-/// What a `fork` takes at least, from the call to the first instruction of the child, in
-/// nanoseconds.
+/// What a `fork` takes at least, from the call to the first instruction of the child.
 ///
 /// An eighth of the shortest of 3,000 forks of a program with one thread and no data (76 µs; the
 /// kernel copies page tables, and has to schedule the child). A larger value would save next to
 /// nothing: calls that are further apart than this take long enough themselves.
+const FORK_TIME_MIN: Duration = Duration::from_nanos(FORK_NANOS_MIN);
 const FORK_NANOS_MIN: u64 = 10_000;
 
 thread_local! {
-    /// When this thread was last seen, and in which process. A child has the value of its parent's
-    /// thread.
-    static SEEN: Cell<Option<(Instant, u32)>> = const { Cell::new(None) };
+    /// When this thread last asked, and what it was told. A child has that of its parent's thread.
+    static SEEN: Cell<Option<Seen>> = const { Cell::new(None) };
+}
+
+/// A thread in a process.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    process: u32,
+    at: Instant,
+    /// Before this moment it cannot have come to another process.
+    until: Instant,
+}
+
+impl Seen {
+    fn new(process: u32, at: Instant) -> Option<Self> {
+        let until = at.checked_add(FORK_TIME_MIN)?;
+        Some(Self { process, at, until })
+    }
+
+    /// Whether the thread is still in that process. A child in a time namespace of its own may have
+    /// an earlier clock.
+    fn holds(&self, now: Instant) -> bool {
+        self.at <= now && now < self.until
+    }
 }
 
 /// The process that made this value.
@@ -73,19 +94,12 @@ impl Default for Owner {
 )]
 fn this_process() -> u32 {
     let now = Instant::now();
-    let process = SEEN
-        .get()
-        .and_then(|(seen, process)| is_too_short_for_a_fork(seen, now).then_some(process))
-        .unwrap_or_else(process::id);
-    SEEN.set(Some((now, process)));
+    let process = match SEEN.get() {
+        Some(seen) if seen.holds(now) => seen.process,
+        _ => process::id(),
+    };
+    SEEN.set(Seen::new(process, now));
     process
-}
-
-/// Whether a thread that was seen at one time and runs at another has had no time to fork between.
-fn is_too_short_for_a_fork(seen: Instant, now: Instant) -> bool {
-    // A child in a time namespace of its own may have an earlier clock.
-    now.checked_duration_since(seen)
-        .is_some_and(|passed| passed < Duration::from_nanos(FORK_NANOS_MIN))
 }
 
 #[cfg(test)]
@@ -95,12 +109,13 @@ mod tests {
     #[test]
     #[expect(clippy::disallowed_methods, reason = "the time that is judged")]
     fn a_thread_is_believed_where_it_was_only_for_less_than_a_fork_takes() {
-        let seen = Instant::now();
-        let later = |nanos| seen + Duration::from_nanos(nanos);
-        assert!(is_too_short_for_a_fork(seen, seen));
-        assert!(is_too_short_for_a_fork(seen, later(FORK_NANOS_MIN - 1)));
-        assert!(!is_too_short_for_a_fork(seen, later(FORK_NANOS_MIN)));
-        assert!(!is_too_short_for_a_fork(later(1), seen), "an earlier clock");
+        let now = Instant::now();
+        let later = |nanos| now + Duration::from_nanos(nanos);
+        let seen = Seen::new(7, later(1)).unwrap();
+        assert!(seen.holds(later(1)));
+        assert!(seen.holds(later(FORK_NANOS_MIN)));
+        assert!(!seen.holds(later(FORK_NANOS_MIN + 1)));
+        assert!(!seen.holds(now), "an earlier clock");
     }
 
     #[test]
