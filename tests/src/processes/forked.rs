@@ -37,7 +37,9 @@ pub(super) fn play(db: &Lsm, way: &str, count: u32) -> Result<String, String> {
                 scope.spawn(move || keep_busy(db, thread, ends));
             }
         }
-        let played = (0..count).try_fold(0, |tried, _| fork_one(db).map(|answers| tried + answers));
+        let played = (0..count).try_fold(0, |tried, _| {
+            fork_one(db, way == "busy").map(|answers| tried + answers)
+        });
         ends.store(true, Ordering::Relaxed);
         played.map(|tried| tried.to_string())
     })
@@ -60,11 +62,18 @@ fn keep_busy(db: &Lsm, thread: u64, ends: &AtomicBool) {
     }
 }
 
-fn fork_one(db: &Lsm) -> Result<u32, String> {
+/// Forks one child. `writes`: right after a write, so that the thread was just seen in this process.
+fn fork_one(db: &Lsm, writes: bool) -> Result<u32, String> {
     let failed = |error: std::io::Error| format!("fork: {error}");
     let snapshot = db.snapshot();
     let (mut ours, theirs) = UnixStream::pair().map_err(failed)?;
     ours.set_read_timeout(Some(SILENCE_MAX)).map_err(failed)?;
+    if writes {
+        let mut batch = Batch::new();
+        batch.put("busy-forking", "1");
+        let written = db.write_with(batch, Durability::Buffered);
+        written.map_err(|error| format!("a write before a fork: {error}"))?;
+    }
     match fork().map_err(failed)? {
         Fork::Child => {
             drop(ours);
