@@ -19,6 +19,7 @@ mod queues;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -38,6 +39,11 @@ const USES_MAX: u8 = 3;
 /// So many pages are spared to make room for one: readers wait meanwhile who have missed another. Then
 /// pages go that were used.
 const SPARED_MAX: usize = 256;
+
+/// A place is locked for some nanoseconds, on a busy machine for some milliseconds. One that is locked
+/// for longer belongs to a thread that is gone: that of a parent, which held it when this process was
+/// forked off. Then its page is missed.
+const HELD_MAX: Duration = Duration::from_millis(250);
 
 /// The number of no eviction.
 const NEVER: u32 = 0;
@@ -205,7 +211,7 @@ impl<T> Pages<T> {
     pub fn get(&self, number: usize) -> Option<Arc<T>> {
         let place = self.table.places.get(number);
         let page = place.and_then(|place| {
-            let mut place = place.lock();
+            let mut place = place.try_lock_for(HELD_MAX)?;
             let page = place.page.clone()?;
             place.uses = (place.uses + 1).min(USES_MAX);
             Some(page)

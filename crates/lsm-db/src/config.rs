@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lsm_compact::PickerOptions;
 use lsm_fs::{FileSystem, RealFs};
@@ -15,6 +16,12 @@ pub const DEFAULT_COMPACTION_TRIGGER: usize = 4;
 
 /// Bytes of the block cache, unless configured. It takes memory only as blocks are read.
 pub const DEFAULT_BLOCK_CACHE_CAPACITY: usize = 256 << 20;
+
+/// How long an open waits for the directory's lock, unless configured.
+///
+/// Some hundred times what passes on a busy machine before a process that is being started has let
+/// go of the files of its parent.
+const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_millis(250);
 
 const DEFAULT_LEVEL_FANOUT: u64 = 10;
 const DEFAULT_FILTER_BITS: u32 = 10;
@@ -61,6 +68,7 @@ pub struct LsmConfig {
     level_fanout: u64,
     filter_bits_per_key: u32,
     open_files_max: usize,
+    lock_timeout: Duration,
     file_system: Option<Arc<dyn FileSystem>>,
     scheduler: Option<Scheduler>,
 }
@@ -79,6 +87,7 @@ impl LsmConfig {
             level_fanout: DEFAULT_LEVEL_FANOUT,
             filter_bits_per_key: DEFAULT_FILTER_BITS,
             open_files_max: DEFAULT_OPEN_FILES_MAX,
+            lock_timeout: DEFAULT_LOCK_TIMEOUT,
             file_system: None,
             scheduler: None,
         }
@@ -211,6 +220,36 @@ impl LsmConfig {
         self.open_files_max
     }
 
+    /// How long an open waits for a directory that is locked before it returns
+    /// [`Error::Locked`](crate::Error::Locked); by default 250 ms. Zero tries once.
+    ///
+    /// A store that another handle has open is not worth waiting for. But a process that was killed
+    /// may seem to live on for some milliseconds: a child that it was about to start has copies of
+    /// its open files, and with them of the lock, until it runs its own program.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use lsm_db::{Error, Lsm, LsmConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Lsm::open(dir.path())?;
+    /// let at_once = LsmConfig::new().lock_timeout(Duration::ZERO);
+    /// let second = Lsm::open_with(dir.path(), at_once);
+    /// assert!(matches!(second, Err(Error::Locked { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.lock_timeout = timeout;
+        self
+    }
+
+    /// See [`lock_timeout`](Self::lock_timeout).
+    #[must_use]
+    pub fn lock_timeout_duration(&self) -> Duration {
+        self.lock_timeout
+    }
+
     /// Where the store lives; by default the operating system's files. A simulated one of
     /// `lsm-fs` lets a test crash the machine.
     #[must_use]
@@ -278,6 +317,7 @@ impl PartialEq for LsmConfig {
             && self.level_fanout == other.level_fanout
             && self.filter_bits_per_key == other.filter_bits_per_key
             && self.open_files_max == other.open_files_max
+            && self.lock_timeout == other.lock_timeout
             && self.scheduler == other.scheduler
     }
 }
@@ -299,6 +339,7 @@ impl fmt::Debug for LsmConfig {
             .field("level_fanout", &self.level_fanout)
             .field("filter_bits_per_key", &self.filter_bits_per_key)
             .field("open_files_max", &self.open_files_max)
+            .field("lock_timeout", &self.lock_timeout)
             .field("file_system", &self.file_system)
             .field("scheduler", &self.scheduler)
             .finish()

@@ -104,7 +104,7 @@ impl Engine {
             config: parts.config,
             directory: parts.directory,
             file_system: parts.file_system,
-            held_views: HeldViews::new(parts.pool.scheduler().clone()),
+            held_views: HeldViews::new(parts.pool.clone()),
             pool: parts.pool,
             tickets: Arc::clone(parts.health.tickets()),
             health: parts.health,

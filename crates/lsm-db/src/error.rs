@@ -85,8 +85,9 @@ pub enum Error {
         key: Vec<u8>,
     },
 
-    /// The directory is open already: by this process or another, or by an iterator of an
-    /// earlier handle that is still alive. Drop that one first.
+    /// The directory is open already, and stayed so for
+    /// [`lock_timeout`](crate::LsmConfig::lock_timeout): by this process or another, or by an
+    /// iterator of an earlier handle that is still alive. Drop that one first.
     #[error("the store is open already: {} is locked", path.display())]
     #[non_exhaustive]
     Locked {
@@ -102,6 +103,14 @@ pub enum Error {
         /// The first failure, in full.
         cause: Arc<str>,
     },
+
+    /// The caller runs in a child that was forked off the process which opened the store.
+    ///
+    /// The child has written nothing, and never will through this handle: the files, the lock and
+    /// the background work belong to the process that opened it, which goes on undisturbed. Open
+    /// the store in one process, after it was forked; or start another program instead.
+    #[error("this process was forked off the one that opened the store, which alone may use it")]
+    ForkedProcess,
 
     /// The directory holds files of a format that this version does not read. Nothing was touched.
     #[error("unsupported format: {reason}{}", at(Some(file)))]
@@ -158,6 +167,7 @@ impl Error {
             Self::ConditionFailed { .. } => "ConditionFailed",
             Self::Locked { .. } => "Locked",
             Self::Poisoned { .. } => "Poisoned",
+            Self::ForkedProcess => "ForkedProcess",
             Self::UnsupportedFormat { .. } => "UnsupportedFormat",
         }
     }
@@ -168,11 +178,14 @@ impl Error {
         "lsm storage engine error"
     }
 
-    /// Whether trying again on this handle is pointless: the bytes on disk are damaged, or
-    /// writing has stopped until the store is reopened.
+    /// Whether trying again on this handle is pointless: the bytes on disk are damaged, writing
+    /// has stopped until the store is reopened, or the store belongs to another process.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
-        matches!(self, Self::Corruption { .. } | Self::Poisoned { .. })
+        matches!(
+            self,
+            Self::Corruption { .. } | Self::Poisoned { .. } | Self::ForkedProcess
+        )
     }
 
     /// Whether the cause is a lack of room, which ends by itself when room is made.
@@ -262,6 +275,7 @@ impl Error {
             Self::Poisoned { cause } => Self::Poisoned {
                 cause: Arc::clone(cause),
             },
+            Self::ForkedProcess => Self::ForkedProcess,
             Self::UnsupportedFormat { reason, file } => Self::UnsupportedFormat {
                 reason,
                 file: file.clone(),

@@ -44,13 +44,13 @@ mod tests;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use crate::publication::{Moment, ViewCell};
-use crate::sync::locked;
+use crate::sync::{locked, try_locked};
 
 pub(crate) use known::Known;
 use known::{EDGE_BYTES_MAX, Gap, IDLE_WRITES};
@@ -321,10 +321,6 @@ impl<T> StateLock<T> for Mutex<T> {
     }
 
     fn try_with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
-        match self.try_lock() {
-            Ok(mut value) => Some(work(&mut value)),
-            Err(TryLockError::Poisoned(value)) => Some(work(&mut value.into_inner())),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        try_locked(self).map(|mut value| work(&mut value))
     }
 }

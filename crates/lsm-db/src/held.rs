@@ -8,22 +8,22 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use lsm_scheduler::Scheduler;
+use lsm_scheduler::Pool;
 use slab::Slab;
 
 use crate::gaps::{Gaps, ReaderGaps};
 use crate::publication::Moment;
-use crate::sync::locked;
+use crate::sync::{locked, try_locked};
 use crate::view::ReadView;
 
 /// A view, the moment to read it at, and the note that it is held.
 pub(crate) struct HeldView {
     registry: Arc<HeldViews>,
-    /// Where it is noted.
-    key: usize,
+    /// Where it is noted; `None` in a child that was forked off, if it could not be.
+    key: Option<usize>,
     view: Arc<ReadView>,
     moment: Moment,
     gaps: Arc<Gaps>,
@@ -46,7 +46,8 @@ impl HeldView {
 
 impl Drop for HeldView {
     fn drop(&mut self) {
-        let removed = locked(&self.registry.held).try_remove(self.key);
+        let held = self.registry.lock();
+        let removed = held.and_then(|mut held| held.try_remove(self.key?));
         // Outside the lock. Never the last: the field is dropped after this.
         drop(removed);
     }
@@ -63,7 +64,8 @@ impl fmt::Debug for HeldView {
 /// The views that are held now.
 #[derive(Debug)]
 pub(crate) struct HeldViews {
-    clock: Scheduler,
+    /// Has the clock, and knows whose the registry is.
+    pool: Pool,
     held: Mutex<Slab<Registered>>,
 }
 
@@ -83,12 +85,22 @@ pub(crate) struct HeldStats {
 }
 
 impl HeldViews {
-    /// None so far; ages are told by `clock`.
-    pub(crate) fn new(clock: Scheduler) -> Arc<Self> {
+    /// None so far; ages are told by the clock of `pool`.
+    pub(crate) fn new(pool: Pool) -> Arc<Self> {
         Arc::new(Self {
-            clock,
+            pool,
             held: Mutex::default(),
         })
+    }
+
+    /// The registry's lock. `None` in a child that was forked off while another thread held it, which
+    /// does not exist there. Whose process this is is asked only where the lock is not free.
+    fn lock(&self) -> Option<MutexGuard<'_, Slab<Registered>>> {
+        try_locked(&self.held).or_else(|| self.pool.is_ours().then(|| locked(&self.held)))
+    }
+
+    fn now(&self) -> Duration {
+        self.pool.scheduler().now()
     }
 
     /// Registers a view to be read at a moment, until the last clone of the answer is dropped.
@@ -99,10 +111,10 @@ impl HeldViews {
         gaps: &Arc<Gaps>,
     ) -> Arc<HeldView> {
         let registered = Registered {
-            since: self.clock.now(),
+            since: self.now(),
             view: Arc::clone(&view),
         };
-        let key = locked(&self.held).insert(registered);
+        let key = self.lock().map(|mut held| held.insert(registered));
         Arc::new(HeldView {
             registry: Arc::clone(self),
             key,
@@ -136,7 +148,7 @@ impl HeldViews {
         }
         HeldStats {
             views: held.len(),
-            oldest: oldest.map(|since| self.clock.now().saturating_sub(since)),
+            oldest: oldest.map(|since| self.now().saturating_sub(since)),
             memtable_bytes: memtables.into_values().sum::<u64>() + current.superseded_bytes(),
             run_bytes: runs.into_values().sum(),
         }

@@ -132,8 +132,9 @@ impl Lsm {
 
     fn submit(&self, batch: Batch, durability: Durability) -> Result<()> {
         batch.check()?;
-        self.engine.throttle(batch.encoded().len() as u64)?;
-        self.engine.commit(Request::Write(batch, durability))
+        let engine = self.engine_of_this_process()?;
+        engine.throttle(batch.encoded().len() as u64)?;
+        engine.commit(Request::Write(batch, durability))
     }
 
     /// Gives `key` the value `new` if it has the value `expected` now, in one step: `None` is
@@ -205,7 +206,7 @@ impl Lsm {
     /// durable. With the log switched off, as [`flush`](Self::flush).
     pub fn sync(&self) -> Result<()> {
         if self.engine.config.wal_enabled() {
-            self.engine.commit(Request::Sync)
+            self.engine_of_this_process()?.commit(Request::Sync)
         } else {
             self.flush()
         }
@@ -219,7 +220,7 @@ impl Lsm {
     /// and in the log if there is one, and the flush is tried again in the background. Call again
     /// to wait for that. If the failure has ended writing, later calls get [`Error::Poisoned`].
     pub fn flush(&self) -> Result<()> {
-        self.engine.flush()
+        self.engine_of_this_process()?.flush()
     }
 
     /// Flushes, and merges what the range holds now down to the deepest level that holds any of
@@ -231,13 +232,20 @@ impl Lsm {
     pub fn compact_range<K: AsRef<[u8]>, R: RangeBounds<K>>(&self, range: R) -> Result<()> {
         let owned = |bound: Bound<Bytes>| bound.map(|key| key.to_vec());
         let (lower, upper) = owned_bounds(&range);
-        self.engine.compact_range((owned(lower), owned(upper)))
+        let engine = self.engine_of_this_process()?;
+        engine.compact_range((owned(lower), owned(upper)))
     }
 
     /// What the store is made of, and what it has done since it was opened.
+    ///
+    /// In a child that was forked off the process which opened the store, nothing is counted, and
+    /// `background_error` says so.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.engine.stats()
+        match self.engine_of_this_process() {
+            Ok(engine) => engine.stats(),
+            Err(error) => Stats::unknown(&error),
+        }
     }
 
     /// Ends background work and closes the files, and says how it went; with the log switched off
@@ -269,7 +277,16 @@ impl Lsm {
         // Dropping comes next, finds the store closed, and does nothing more.
     }
 
+    /// The engine, for all that writes, waits or takes a lock: a child that was forked off has
+    /// no use of it.
+    #[inline]
+    fn engine_of_this_process(&self) -> Result<&Arc<Engine>> {
+        self.engine.run_context.check_process()?;
+        Ok(&self.engine)
+    }
+
     fn shut_down(&self) -> Result<()> {
+        self.engine_of_this_process()?;
         if self.engine.is_closing() {
             return Ok(());
         }
@@ -287,7 +304,10 @@ impl Lsm {
 impl Drop for Lsm {
     fn drop(&mut self) {
         // There is nobody to tell; `close` is for those who want to know.
-        let _ = self.shut_down();
+        if let Err(Error::ForkedProcess) = self.shut_down() {
+            // Parts of the engine take locks or join threads when dropped: a child leaks them.
+            std::mem::forget(Arc::clone(&self.engine));
+        }
     }
 }
 

@@ -7,9 +7,11 @@
 //! 3. What that leaves to be written is settled afterwards: see [`crate::settle`].
 
 use std::collections::HashSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use lsm_cache::SlotPool;
@@ -40,6 +42,9 @@ use crate::{Error, LsmConfig, Result, lane};
 /// Segments grow to this size at least before a new one is started.
 const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 
+/// Between two tries to lock a directory that is locked. About what it takes to start a process.
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
+
 /// Opens the store in `directory`.
 pub(crate) fn open(directory: &Path, config: LsmConfig) -> Result<Arc<Engine>> {
     let files = SlotPool::new(config.open_files_max() as u64);
@@ -47,14 +52,7 @@ pub(crate) fn open(directory: &Path, config: LsmConfig) -> Result<Arc<Engine>> {
     let file_system = ReliefFs::new(config.chosen_file_system(), move || relief.shrink());
     let file_system: Arc<dyn FileSystem> = Arc::new(file_system);
     prepare_directory(&*file_system, directory)?;
-    let lock_path = directory.join(LOCK_FILE_NAME);
-    let lock: Arc<dyn FileLock> = match file_system.lock(&lock_path) {
-        Ok(lock) => Arc::from(lock),
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-            return Err(Error::Locked { path: lock_path });
-        }
-        Err(source) => return Err(Error::io("lock", &lock_path, source)),
-    };
+    let lock = lock(&*file_system, directory, &config)?;
     let listing = list(&*file_system, directory)?;
     let (manifest, legacy) = manifest(&file_system, directory, &config, &listing)?;
     let pool = config
@@ -92,12 +90,36 @@ fn prepare_directory(file_system: &dyn FileSystem, directory: &Path) -> Result<(
         Some(EntryKind::File) => Err(Error::io(
             "open the store: a file is in the place of its directory",
             directory,
-            std::io::ErrorKind::NotADirectory.into(),
+            io::ErrorKind::NotADirectory.into(),
         )),
         Some(_) => {
             let listing = list(file_system, directory)?;
             adoption::refuse_without_manifest(&listing)
         }
+    }
+}
+
+/// Takes the directory's lock, and waits for it as long as the configuration says.
+fn lock(
+    file_system: &dyn FileSystem,
+    directory: &Path,
+    config: &LsmConfig,
+) -> Result<Arc<dyn FileLock>> {
+    let path = directory.join(LOCK_FILE_NAME);
+    let scheduler = config.chosen_scheduler();
+    let start = scheduler.now();
+    loop {
+        match file_system.lock(&path) {
+            Ok(lock) => return Ok(Arc::from(lock)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(source) => return Err(Error::io("lock", &path, source)),
+        }
+        let waited = scheduler.now().saturating_sub(start);
+        let left = config.lock_timeout_duration().saturating_sub(waited);
+        if left.is_zero() {
+            return Err(Error::Locked { path });
+        }
+        scheduler.sleep(left.min(LOCK_PAUSE));
     }
 }
 
@@ -185,7 +207,7 @@ fn check_run_file(file_system: &dyn FileSystem, path: &Path, expected_len: u64) 
             "a run has another length than the manifest says",
             path,
         )),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::corrupt_file(
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::corrupt_file(
             "a run that the manifest names is missing",
             path,
         )),

@@ -75,6 +75,16 @@ impl RunContext {
         [self.run_path(id), self.sidecar_path(id)]
     }
 
+    /// Refuses a child that was forked off the process which opened the store. To be asked before
+    /// anything writes, waits or takes a lock.
+    #[inline]
+    pub(crate) fn check_process(&self) -> Result<()> {
+        match self.pool.is_ours() {
+            true => Ok(()),
+            false => Err(Error::ForkedProcess),
+        }
+    }
+
     /// Indexes and filters take their room from the blocks.
     pub(crate) fn parts_changed(&self) {
         self.blocks.leave_room_for(self.parts.used());
@@ -333,7 +343,9 @@ impl Run {
         &self.context.jobs
     }
 
+    /// The open file. Whatever is loaded of a run, and kept, goes through here before it takes a lock.
     fn file(&self) -> Result<RunFile<SeamFile>> {
+        self.context.check_process()?;
         match self.file.with(RunFile::clone) {
             Some(file) => Ok(file),
             None => self.open(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lsm_compact::Claims;
 
+use crate::Error;
 use crate::engine::Engine;
 use crate::sync::locked;
 
@@ -53,7 +54,7 @@ pub struct LevelStats {
 /// println!("{stats}");
 /// # Ok::<(), lsm_db::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
     /// The levels, from level 0 to the deepest that holds anything.
@@ -148,6 +149,15 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// What a process is told that may not look into the store.
+    pub(crate) fn unknown(error: &Error) -> Self {
+        Self {
+            background_error: Some(error.in_full()),
+            poisoned: true,
+            ..Self::default()
+        }
+    }
+
     /// Bytes of memory that the store holds: memtables, those that readers pin included, filters, indexes,
     /// cached blocks, gaps, metadata of runs, and what background jobs hold now.
     ///

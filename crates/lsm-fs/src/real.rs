@@ -131,7 +131,10 @@ impl FileSystem for RealFs {
         let file = platform::open_lock(path)?;
         require_regular(&file.metadata()?)?;
         match file.try_lock() {
-            Ok(()) => Ok(Box::new(RealLock { _file: file })),
+            Ok(()) => Ok(Box::new(RealLock {
+                file,
+                process: std::process::id(),
+            })),
             Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
@@ -152,10 +155,21 @@ fn require_regular(metadata: &fs::Metadata) -> io::Result<()> {
     }
 }
 
-/// Closing the file releases the lock.
+/// A lock of the process that took it. A child that was started meanwhile has a copy of the file, with
+/// which the lock would outlive a mere close.
 #[derive(Debug)]
 struct RealLock {
-    _file: fs::File,
+    file: fs::File,
+    process: u32,
+}
+
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        if self.process == std::process::id() {
+            // What fails here is done by the close that follows, unless a child has the file too.
+            let _ = self.file.unlock();
+        }
+    }
 }
 
 impl FileLock for RealLock {}

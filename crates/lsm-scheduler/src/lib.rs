@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod lane;
+mod owner;
 mod pool;
 mod stepped;
 mod threads;
@@ -11,6 +12,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use owner::Owner;
 pub use pool::{Pool, Stalled};
 use stepped::Stepper;
 

@@ -11,7 +11,7 @@ use crossbeam_channel::Sender;
 
 use crate::stepped::Stepper;
 use crate::threads::{self, Message};
-use crate::{Kind, Scheduler};
+use crate::{Kind, Owner, Scheduler};
 
 /// A wait that can never end: the scheduler is stepped, nothing is left to run, and what is waited
 /// for is not there. A bug in the caller, found instead of a hang.
@@ -30,9 +30,14 @@ impl std::error::Error for Stalled {}
 ///
 /// The lanes live until [`shutdown`](Self::shutdown), not until the last clone is dropped, so
 /// that a task may hold a clone of its own pool.
+///
+/// They belong to the process that made them. In a child that was forked off it, nothing runs: what
+/// is submitted there is leaked, neither run nor dropped, and `shutdown` does nothing. Nothing there
+/// takes a lock that another thread of the parent may have held. [`is_ours`](Self::is_ours) tells.
 #[derive(Clone)]
 pub struct Pool {
     scheduler: Scheduler,
+    owner: Owner,
     lanes: Arc<Lanes>,
     panics: Arc<AtomicU64>,
 }
@@ -68,6 +73,7 @@ impl Pool {
         };
         Ok(Self {
             scheduler,
+            owner: Owner::new(),
             lanes: Arc::new(lanes),
             panics,
         })
@@ -81,6 +87,7 @@ impl Pool {
         };
         Self {
             scheduler,
+            owner: Owner::new(),
             lanes: Arc::new(lanes),
             panics,
         }
@@ -90,6 +97,13 @@ impl Pool {
     #[must_use]
     pub fn scheduler(&self) -> &Scheduler {
         &self.scheduler
+    }
+
+    /// Whether the caller runs in the process that the lanes belong to: see [`Owner`].
+    #[must_use]
+    #[inline]
+    pub fn is_ours(&self) -> bool {
+        self.owner.is_this_process()
     }
 
     /// Queues `task` on `lane`, counted from 0. Dropped unrun if there is no such lane, or after
@@ -104,6 +118,11 @@ impl Pool {
     }
 
     fn send(&self, lane: usize, task: crate::lane::Task, delay: Option<Duration>) {
+        if !self.is_ours() {
+            // What it owns may take locks when dropped.
+            std::mem::forget(task);
+            return;
+        }
         match &*self.lanes {
             Lanes::Threads { senders, .. } => {
                 let message = match delay {
@@ -162,6 +181,9 @@ impl Pool {
     /// Lanes end in their order, so a task may still submit to a lane with a higher number.
     /// Must not be called from one of the pool's own tasks.
     pub fn shutdown(&self) {
+        if !self.is_ours() {
+            return;
+        }
         match &*self.lanes {
             Lanes::Threads { senders, threads } => {
                 let threads =

@@ -1,8 +1,9 @@
 //! Opening, closing, dropping and opening again.
 
 use std::path::Path;
+use std::time::Duration;
 
-use lsm_db::{Durability, Error, Lsm, LsmConfig};
+use lsm_db::{Durability, Error, Lsm, LsmConfig, Scheduler};
 use lsm_fs::{CrashImage, FileSystem, RealFs};
 use lsm_tests::TestResult;
 use lsm_tests::directory::{read, runs, segments};
@@ -198,6 +199,39 @@ fn a_second_handle_is_refused_as_locked_until_the_first_is_gone() -> TestResult 
     assert!(
         dir.path().join("LOCK").exists(),
         "the lock file is never deleted"
+    );
+    Ok(())
+}
+
+/// A lock that is given back within the timeout is waited for, one that is kept is not, and with a
+/// timeout of zero none is (fault 69).
+#[test]
+fn an_open_waits_for_the_lock_as_long_as_it_was_told_to() -> TestResult {
+    let machine = store();
+    let db = machine.open()?;
+    db.put("k", "v")?;
+    // The first handle and the second open have the clock in common, and nothing else.
+    let clock = Scheduler::stepped(1);
+    let others = clock.pool("others", 1)?;
+    let open = |timeout_millis| {
+        let config = machine.config().scheduler(clock.clone());
+        Lsm::open_with(
+            machine.dir(),
+            config.lock_timeout(Duration::from_millis(timeout_millis)),
+        )
+    };
+    let start = clock.now();
+    assert!(matches!(open(0), Err(Error::Locked { .. })));
+    assert_eq!(clock.now(), start, "it was tried once");
+    assert!(matches!(open(100), Err(Error::Locked { .. })));
+    assert_eq!(clock.now() - start, Duration::from_millis(100));
+
+    others.submit_after(0, Duration::from_millis(200), move || drop(db));
+    assert!(matches!(open(100), Err(Error::Locked { .. })));
+    assert_eq!(open(250)?.get("k")?, Some(b"v".to_vec()));
+    assert!(
+        clock.now() - start < Duration::from_millis(400),
+        "waited on"
     );
     Ok(())
 }

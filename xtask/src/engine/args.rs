@@ -15,7 +15,7 @@ pub(crate) enum Command {
     Crash(CrashArgs),
     /// What lies at the limits: a gibibyte, ten thousand runs with few files, minutes of overload (release build)
     Extremes(ExtremesArgs),
-    /// Kills, traces, fails and fills up real processes on a real disk (release build)
+    /// Kills, traces, fails and fills up real processes on a real disk, and moves, forks and limits them (release build)
     Processes(ProcessesArgs),
     /// What `processes` starts: a child with a store, as its environment says
     #[command(hide = true)]
@@ -78,14 +78,16 @@ pub(crate) struct ExtremesArgs {
 
 #[derive(Args)]
 pub(crate) struct ProcessesArgs {
-    /// Kills at random moments, and in each phase; a tenth of it for each system call
+    /// Kills at random moments, and in each phase; a tenth of it for each system call, and a fiftieth for
+    /// each change of the environment
     #[arg(long, default_value_t = 500)]
     pub(crate) rounds: u64,
     /// Seed of every random choice; threads interleave as they like
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
     /// Only these parts: random, flush, compaction, manifest, rotation, recovery, removal,
-    /// system-calls, full-disk
+    /// system-calls, full-disk, chdir, rename, replace, remove, lock-removed, fork, spawn, open-files,
+    /// file-size, read-only, old, copied
     #[arg(long, value_name = "NAME")]
     pub(crate) only: Vec<String>,
     /// Where to put the databases; must be absent or empty. A temporary folder by default

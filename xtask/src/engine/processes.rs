@@ -1,5 +1,5 @@
 //! `cargo xtask processes`: children that are killed, traced, failed and filled up on a real disk,
-//! one part after another; and the children themselves.
+//! and whose environment changes under them, one part after another; and the children themselves.
 
 use std::path::Path;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lsm_tests::processes::deadly_fs::Phase;
 use lsm_tests::processes::life::Program;
 use lsm_tests::processes::system_calls::{self, CallCounts, DEADLY_CALLS, FAILURES, Struck};
-use lsm_tests::processes::{child, full_disk, kills};
+use lsm_tests::processes::{child, environment, full_disk, kills, puppet};
 
 use super::args::ProcessesArgs;
 use super::scratch::Scratch;
@@ -19,6 +19,8 @@ const FULL_DISK: &str = "full-disk";
 
 /// Actions of each lane of a life that is killed.
 const STEPS: u32 = 150;
+/// Kills for which each change of the environment is played once.
+const ROUNDS_PER_ENVIRONMENT: u64 = 50;
 /// Writing lanes of the lives that are traced.
 const TRACED_LANES: [u8; 3] = [1, 2, 4];
 
@@ -29,7 +31,8 @@ const TRACED_LANES: [u8; 3] = [1, 2, 4];
 /// The first broken promise, with the command that shows it again.
 pub(crate) fn processes(args: &ProcessesArgs) -> Result<(), String> {
     let names = [RANDOM, SYSTEM_CALLS, FULL_DISK].into_iter();
-    let names: Vec<&str> = names.chain(Phase::ALL.map(Phase::name)).collect();
+    let names = names.chain(Phase::ALL.map(Phase::name));
+    let names: Vec<&str> = names.chain(environment::names()).collect();
     if let Some(unknown) = args
         .only
         .iter()
@@ -55,6 +58,9 @@ pub(crate) fn processes(args: &ProcessesArgs) -> Result<(), String> {
 pub(crate) fn processes_child() -> Result<(), String> {
     if child::is_asked() {
         return child::run();
+    }
+    if puppet::is_asked() {
+        return puppet::run();
     }
     if full_disk::is_asked() {
         for seen in full_disk::run(&this_program()?)? {
@@ -93,6 +99,9 @@ fn run(args: &ProcessesArgs, dir: &Path) -> Result<(), String> {
     }
     if is_wanted(FULL_DISK) {
         fill(args, dir).map_err(|error| again(FULL_DISK, error))?;
+    }
+    for name in environment::names().filter(|name| is_wanted(name)) {
+        change_environment(args, dir, name).map_err(|error| again(name, error))?;
     }
     Ok(())
 }
@@ -208,5 +217,32 @@ fn fill(args: &ProcessesArgs, dir: &Path) -> Result<(), String> {
             full_disk::enter(&this_program()?, &unshare, &place, args.seed)?
         ),
     }
+    Ok(())
+}
+
+fn change_environment(args: &ProcessesArgs, dir: &Path, name: &str) -> Result<(), String> {
+    let rounds = args.rounds / ROUNDS_PER_ENVIRONMENT;
+    let options = environment::Options {
+        program: this_program()?,
+        dir: dir.to_path_buf(),
+        seed: args.seed,
+        rounds: u32::try_from(rounds).unwrap_or(u32::MAX).max(1),
+    };
+    let start = Instant::now();
+    let seen = environment::play(name, &options)?;
+    if let Some(why) = seen.left_out {
+        println!("{name}: left out: {why}");
+        return Ok(());
+    }
+    let counts = seen.counts.iter();
+    let counts: Vec<String> = counts
+        .map(|(what, count)| format!("{count} {what}"))
+        .collect();
+    println!(
+        "{name}: {} rounds, {} ({:.0} s)",
+        options.rounds,
+        counts.join(", "),
+        start.elapsed().as_secs_f64()
+    );
     Ok(())
 }

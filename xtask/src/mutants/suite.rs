@@ -44,6 +44,7 @@ pub(super) static SUITES: &[Suite] = &[
     suite("engine", &["--package", "lsm-tests", "--test", "engine"]),
     suite("crash", &["--package", "lsm-tests", "--test", "crash"]),
     suite("model", &["--package", "lsm-tests", "--test", "model"]),
+    suite("processes", &["--package", "lsm-tests", "--lib"]),
 ];
 
 /// The suite of that name.

@@ -389,3 +389,18 @@ fn what_is_too_heavy_or_has_no_place_does_not_come_in() {
     assert!(pages.insert_if_room(0, &page, 9 * CHARGED));
     assert_eq!(pool.used_bytes(), 9 * CHARGED + PAGE_OVERHEAD_BYTES);
 }
+
+/// A process was forked off while another thread held a place: in the child nobody will ever unlock it.
+#[test]
+fn a_page_whose_place_stays_locked_is_missed() {
+    let pool = pool(10);
+    let pages = Pages::new(&pool, 5);
+    insert(&pages, 3);
+    let held = pages.table.places[3].lock();
+    thread::scope(|scope| {
+        let found = scope.spawn(|| pages.get(3)).join().unwrap();
+        assert_eq!(found, None);
+    });
+    drop(held);
+    assert_eq!(pages.get(3).as_deref(), Some(&3));
+}

@@ -195,18 +195,20 @@ impl RunFilter {
     fn load_and_ask(&self, run: &Arc<Run>, probe: &Probe<'_>) -> bool {
         match self.state.load(Ordering::Relaxed) {
             MISSING => self.build_later(run),
-            BESIDE if self.is_worth_loading(run) => match load(run) {
-                Ok(filter) => {
-                    let answer = filter.may_contain(probe.hash);
-                    self.keep(run, filter);
-                    return answer;
+            BESIDE if self.is_worth_loading(run) && run.context().check_process().is_ok() => {
+                match load(run) {
+                    Ok(filter) => {
+                        let answer = filter.may_contain(probe.hash);
+                        self.keep(run, filter);
+                        return answer;
+                    }
+                    Err(NotLoaded::Unread) => {}
+                    Err(NotLoaded::Useless) => {
+                        self.change(BESIDE, MISSING);
+                        self.build_later(run);
+                    }
                 }
-                Err(NotLoaded::Unread) => {}
-                Err(NotLoaded::Useless) => {
-                    self.change(BESIDE, MISSING);
-                    self.build_later(run);
-                }
-            },
+            }
             _ => {}
         }
         true
