@@ -287,6 +287,15 @@ impl Tree {
             .collect()
     }
 
+    fn check_no_neighbours_fit_one_run(&self) {
+        for level in self.version.levels().iter().skip(1) {
+            for pair in level.runs().windows(2) {
+                let bytes: u64 = pair.iter().map(|run| run.file_len).sum();
+                assert!(bytes > self.options.run_bytes_target, "{pair:?}");
+            }
+        }
+    }
+
     fn step(&mut self, step: &Step) {
         match step {
             Step::Flush {
@@ -336,6 +345,15 @@ impl Tree {
     }
 }
 
+/// A target of so many entries that neighbours are joined, by the policy too.
+fn roomy_options() -> PickerOptions {
+    PickerOptions {
+        run_bytes_target: 640,
+        level_base_bytes: 240,
+        ..options()
+    }
+}
+
 fn options() -> PickerOptions {
     PickerOptions {
         l0_trigger: 3,
@@ -348,8 +366,9 @@ fn options() -> PickerOptions {
 
 #[test]
 fn no_order_of_jobs_changes_what_any_key_reads_as_and_picking_ends() {
-    fn holds(steps: Vec<Step>) {
-        let mut tree = Tree::new(options());
+    fn holds(steps: Vec<Step>, roomy: bool) {
+        let options = if roomy { roomy_options() } else { options() };
+        let mut tree = Tree::new(options);
         for step in &steps {
             tree.step(step);
         }
@@ -365,13 +384,14 @@ fn no_order_of_jobs_changes_what_any_key_reads_as_and_picking_ends() {
     QuickCheck::new()
         .rng(Gen::new(120))
         .tests(400)
-        .quickcheck(holds as fn(Vec<Step>));
+        .quickcheck(holds as fn(Vec<Step>, bool));
 }
 
 #[test]
 fn compacting_the_whole_range_leaves_one_level_without_tombstones() {
-    fn holds(steps: Vec<Step>) {
-        let mut tree = Tree::new(options());
+    fn holds(steps: Vec<Step>, roomy: bool) {
+        let options = if roomy { roomy_options() } else { options() };
+        let mut tree = Tree::new(options);
         for step in steps
             .iter()
             .filter(|step| !matches!(step, Step::SetAside(_)))
@@ -416,11 +436,12 @@ fn compacting_the_whole_range_leaves_one_level_without_tombstones() {
                 .sum::<u64>(),
             live
         );
+        tree.check_no_neighbours_fit_one_run();
     }
     QuickCheck::new()
         .rng(Gen::new(80))
         .tests(200)
-        .quickcheck(holds as fn(Vec<Step>));
+        .quickcheck(holds as fn(Vec<Step>, bool));
 }
 
 #[test]
