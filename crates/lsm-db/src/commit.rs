@@ -23,7 +23,8 @@ use smallvec::SmallVec;
 
 use crate::condition::{Rejections, judge};
 use crate::engine::Engine;
-use crate::sync::locked;
+use crate::idle_seal::IdleSeal;
+use crate::sync::{locked, locked_if_free};
 use crate::view::LoggedMemtable;
 use crate::{Batch, Durability, Error, Result};
 
@@ -60,6 +61,7 @@ pub(crate) struct State {
     /// Started by the first group: only then it is settled where the recovered log ends.
     log: Option<Log>,
     active: Arc<LoggedMemtable>,
+    idle_seal: IdleSeal,
     pacer: GroupPacer,
     /// What small groups are cut from.
     spare_room: BytesMut,
@@ -79,6 +81,11 @@ impl State {
         std::mem::replace(&mut self.spare_room, rest)
     }
 
+    /// The memtable that takes writes, and what is known of its idleness.
+    pub(crate) fn idle_seal(&mut self) -> (&LoggedMemtable, &mut IdleSeal) {
+        (&self.active, &mut self.idle_seal)
+    }
+
     /// The log, if this handle has written to it.
     pub(crate) fn log_if_started(&mut self) -> Option<&mut Log> {
         self.log.as_mut()
@@ -92,6 +99,7 @@ impl Committer {
                 log_enabled,
                 log: None,
                 active,
+                idle_seal: IdleSeal::default(),
                 pacer: GroupPacer::new(),
                 spare_room: BytesMut::new(),
             }),
@@ -100,6 +108,11 @@ impl Committer {
 
     pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         locked(&self.state)
+    }
+
+    /// `None` while a leader is at work.
+    pub(crate) fn lock_if_free(&self) -> Option<std::sync::MutexGuard<'_, State>> {
+        locked_if_free(&self.state)
     }
 }
 
@@ -230,7 +243,7 @@ impl Engine {
     }
 
     fn write_group(
-        &self,
+        self: &Arc<Self>,
         state: &mut State,
         group: &[Request],
         rejections: &Rejections,
@@ -293,6 +306,8 @@ impl Engine {
         let puts = || batches.iter().flat_map(|batch| batch.put_keys());
         self.gaps.before_publication(last_seqno, puts);
         self.publication.publish(last_seqno);
+        let deletes: usize = batches.iter().map(|batch| batch.delete_count()).sum();
+        self.note_for_idle_seal(state, deletes as u64);
         Ok(())
     }
 
@@ -333,7 +348,7 @@ impl Engine {
     }
 
     /// Freezes the active memtable, if it holds anything, and starts another.
-    fn seal(self: &Arc<Self>, state: &mut State) {
+    pub(crate) fn seal(self: &Arc<Self>, state: &mut State) {
         if state.active.memtable.is_empty() {
             return;
         }

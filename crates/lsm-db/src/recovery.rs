@@ -34,6 +34,7 @@ use crate::reaper::Reaper;
 use crate::replay::Replay;
 use crate::run::{Run, RunContext, SeamFile, read_error};
 use crate::settle::{Owed, Unsettled};
+use crate::strays::removable_strays;
 use crate::view::{LoggedMemtable, ReadView, Tree};
 use crate::{Error, LsmConfig, Result, lane};
 
@@ -219,7 +220,13 @@ fn build(
     } = ground;
     let state = manifest.state().clone();
     let version = &state.version;
-    listing.refuse_unknown_ids(state.ceilings)?;
+    let strays = removable_strays(
+        &*file_system,
+        &directory,
+        &listing,
+        version,
+        state.ceilings,
+    )?;
     for (_, run) in version.runs() {
         let path = directory.join(run_file_name(run.id));
         check_run_file(&*file_system, &path, run.file_len)?;
@@ -275,7 +282,7 @@ fn build(
     let of_no_level = listing
         .runs
         .into_iter()
-        .filter(|(id, _)| !named.contains(id));
+        .filter(|(id, _)| known(*id) && !named.contains(id));
     let (unnamed, left): (Vec<_>, Vec<_>) =
         of_no_level.partition(|(id, _)| state.unnamed.contains(id));
     let leftovers = left.into_iter().chain(alone);
@@ -291,6 +298,7 @@ fn build(
     let believed = manifest.is_durable() || (manifest.was_clean() && log_is_clean);
     let is_owed = !believed
         || !leftovers.is_empty()
+        || !strays.is_empty()
         || !files_of_1x.is_empty()
         || !unnamed.is_empty()
         || !listing.temporaries.is_empty()
@@ -310,6 +318,7 @@ fn build(
         replayed: sealed.first().cloned(),
         log,
         leftovers,
+        strays,
         temporaries: listing.temporaries,
         unclean: !believed,
         rewritten: None,
