@@ -303,11 +303,11 @@ impl Engine {
         self.counters
             .user_bytes
             .fetch_add(user_bytes, Ordering::Relaxed);
+        let deletes: usize = batches.iter().map(|batch| batch.delete_count()).sum();
+        self.note_for_idle_seal(state, deletes as u64);
         let puts = || batches.iter().flat_map(|batch| batch.put_keys());
         self.gaps.before_publication(last_seqno, puts);
         self.publication.publish(last_seqno);
-        let deletes: usize = batches.iter().map(|batch| batch.delete_count()).sum();
-        self.note_for_idle_seal(state, deletes as u64);
         Ok(())
     }
 

@@ -208,7 +208,7 @@ fn build(
     ground: Ground,
     config: LsmConfig,
     manifest: Manifest,
-    listing: Listing,
+    mut listing: Listing,
     legacy: Legacy,
 ) -> Result<Arc<Engine>> {
     let Ground {
@@ -220,13 +220,7 @@ fn build(
     } = ground;
     let state = manifest.state().clone();
     let version = &state.version;
-    let strays = removable_strays(
-        &*file_system,
-        &directory,
-        &listing,
-        version,
-        state.ceilings,
-    )?;
+    let strays = removable_strays(&*file_system, &directory, &listing, version, state.ceilings)?;
     for (_, run) in version.runs() {
         let path = directory.join(run_file_name(run.id));
         check_run_file(&*file_system, &path, run.file_len)?;
@@ -274,6 +268,7 @@ fn build(
 
     let named: HashSet<u64> = version.runs().map(|(_, run)| run.id).collect();
     let known = |id: u64| id < state.ceilings.run_id;
+    listing.runs.retain(|(id, _)| known(*id));
     let (beside, alone): (Vec<_>, Vec<_>) = listing
         .sidecars
         .into_iter()
@@ -282,7 +277,7 @@ fn build(
     let of_no_level = listing
         .runs
         .into_iter()
-        .filter(|(id, _)| known(*id) && !named.contains(id));
+        .filter(|(id, _)| !named.contains(id));
     let (unnamed, left): (Vec<_>, Vec<_>) =
         of_no_level.partition(|(id, _)| state.unnamed.contains(id));
     let leftovers = left.into_iter().chain(alone);
@@ -298,11 +293,11 @@ fn build(
     let believed = manifest.is_durable() || (manifest.was_clean() && log_is_clean);
     let is_owed = !believed
         || !leftovers.is_empty()
-        || !strays.is_empty()
         || !files_of_1x.is_empty()
         || !unnamed.is_empty()
         || !listing.temporaries.is_empty()
-        || !log.obsolete.is_empty();
+        || !log.obsolete.is_empty()
+        || !strays.is_empty();
 
     let level_count = config.picker_options().level_count;
     let make = |level: usize, meta: &Arc<RunMeta>| {

@@ -71,9 +71,7 @@ pub(super) fn compactions() -> Vec<Scenario> {
             )
         },
         Scenario {
-            reaches: |reached| {
-                reached.compactions == 1 && reached.runs == [0, 0, 0, 0, 0, 0, 1]
-            },
+            reaches: |reached| reached.compactions == 1 && reached.runs == [0, 0, 0, 0, 0, 0, 1],
             ..scenario(
                 "join-of-neighbours",
                 eager(),
