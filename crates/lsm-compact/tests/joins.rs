@@ -80,6 +80,7 @@ impl Store {
         let overhead = job.inputs.len() as u64 * RUN_OVERHEAD_BYTES;
         let entry_bytes = job.input_bytes() - overhead;
         let outputs = entry_bytes.div_ceil(self.options.run_bytes_target).max(1);
+        let outputs = usize::try_from(outputs).expect("few outputs");
         let outputs: Vec<_> = if outputs == 1 {
             vec![self.run(
                 entry_bytes,
@@ -100,15 +101,14 @@ impl Store {
     }
 
     /// Ends outputs where inputs of the output level begin: keys are only known there.
-    fn split(&mut self, job: &Job, entry_bytes: u64, outputs: u64) -> Vec<Arc<RunMeta>> {
+    fn split(&mut self, job: &Job, entry_bytes: u64, outputs: usize) -> Vec<Arc<RunMeta>> {
         let mut keys: Vec<_> = job
             .inputs
             .iter()
             .map(|(_, run)| run.smallest_key.clone())
             .collect();
         keys.sort();
-        let starts =
-            (1..outputs).map(|at| keys[keys.len() * at as usize / outputs as usize].clone());
+        let starts = (1..outputs).map(|at| keys[keys.len() * at / outputs].clone());
         let mut starts: Vec<_> = starts.filter(|key| *key != job.smallest_key).collect();
         starts.insert(0, job.smallest_key.clone());
         starts.dedup();

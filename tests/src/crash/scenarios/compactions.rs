@@ -59,7 +59,7 @@ pub(super) fn compactions() -> Vec<Scenario> {
             ..scenario(
                 "trivial-move",
                 // So small that nothing is joined afterwards.
-                eager().run_bytes_target(1),
+                eager().run_bytes_target(400),
                 vec![
                     puts(0..3, VALUE_BYTES, Sync),
                     Step::Flush,
