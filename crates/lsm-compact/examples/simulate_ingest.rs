@@ -1,7 +1,8 @@
 //! Plays an ingest through the real policy without writing a byte: runs are metadata only.
 //!
 //! Prints the levels as they grow, and the write amplification at the end. Arguments: gibibytes to
-//! ingest (default 20), and `sorted` for ascending keys instead of random ones. Run it with
+//! ingest (default 20), `sorted` for ascending keys instead of random ones, and `tiny` for 20,000
+//! flushes of one entry each instead, ascending. Run it with
 //! `cargo run --release -p lsm-compact --example simulate_ingest -- 100`.
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
@@ -17,6 +18,7 @@ use lsm_version::{RunMeta, Version, VersionEdit};
 
 const RUN_BYTES: u64 = 16 << 20;
 const ENTRY_BYTES: u64 = 200;
+const TINY_FLUSHES: u64 = 20_000;
 
 struct Simulation {
     version: Version,
@@ -53,9 +55,9 @@ impl Simulation {
         })
     }
 
-    fn flush(&mut self, smallest: u64, largest: u64) -> Result<(), Box<dyn Error>> {
-        let run = self.run(RUN_BYTES, smallest, largest);
-        self.flushed_bytes += RUN_BYTES;
+    fn flush(&mut self, bytes: u64, smallest: u64, largest: u64) -> Result<(), Box<dyn Error>> {
+        let run = self.run(bytes, smallest, largest);
+        self.flushed_bytes += bytes;
         let edit = VersionEdit {
             added: vec![(0, run)],
             ..VersionEdit::default()
@@ -113,9 +115,9 @@ impl Simulation {
             .filter(|(_, (level, _))| !level.is_empty())
             .map(|(at, (level, score))| {
                 format!(
-                    "L{at} {:>6} runs {:>7} MiB ({score:.2})",
+                    "L{at} {:>6} runs {:>7.1} MiB ({score:.2})",
                     level.len(),
-                    level.bytes() >> 20
+                    level.bytes() as f64 / f64::from(1 << 20)
                 )
             })
             .collect();
@@ -130,10 +132,11 @@ impl Simulation {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut gibibytes = 20;
-    let mut sorted = false;
+    let (mut sorted, mut tiny) = (false, false);
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "sorted" => sorted = true,
+            "tiny" => tiny = true,
             number => gibibytes = number.parse()?,
         }
     }
@@ -146,13 +149,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         moves: 0,
         merges: 0,
     };
-    let flushes = (gibibytes << 30) / RUN_BYTES;
+    let (flushes, bytes) = if tiny {
+        (TINY_FLUSHES, ENTRY_BYTES)
+    } else {
+        ((gibibytes << 30) / RUN_BYTES, RUN_BYTES)
+    };
     let width = u64::MAX / flushes.max(1);
     for flush in 0..flushes {
-        if sorted {
-            simulation.flush(flush * width, flush * width + width - 1)?;
+        if tiny {
+            simulation.flush(bytes, flush, flush)?;
+        } else if sorted {
+            simulation.flush(bytes, flush * width, flush * width + width - 1)?;
         } else {
-            simulation.flush(flush, u64::MAX - flush)?;
+            simulation.flush(bytes, flush, u64::MAX - flush)?;
         }
         if flush % (flushes / 10).max(1) == 0 {
             simulation.print_levels();

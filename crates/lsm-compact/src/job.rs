@@ -17,7 +17,8 @@ pub enum JobKind {
     Move,
 }
 
-/// Runs to be replaced by their merge, deeper down.
+/// Runs to be replaced by their merge, deeper down; or neighbours of one level to be replaced by
+/// fewer, where they are.
 ///
 /// The inputs are runs of L0 or of one deeper level, and all runs of the output level that lie in
 /// the way. No level between holds a run that overlaps them, and no older run that overlaps an
@@ -26,7 +27,8 @@ pub enum JobKind {
 pub struct Job {
     /// Each input with its level, newest first: L0 in its order, then deeper levels by key.
     pub inputs: Vec<(u8, Arc<RunMeta>)>,
-    /// Where the outputs go: below the inputs, or, when one run is only rewritten, at its level.
+    /// Where the outputs go: below the inputs, or, when runs are only rewritten or joined, at their
+    /// level.
     pub output_level: u8,
     /// Merge or move.
     pub kind: JobKind,
@@ -60,6 +62,12 @@ impl Job {
     pub fn levels(&self) -> RangeInclusive<u8> {
         let first = self.inputs.iter().map(|(level, _)| *level).min();
         first.unwrap_or(self.output_level)..=self.output_level
+    }
+
+    /// Whether it only joins neighbours of one level, below which nothing else is in the job.
+    pub(crate) fn is_join(&self) -> bool {
+        let stays = |(level, _): &(u8, _)| *level == self.output_level;
+        self.inputs.len() > 1 && self.inputs.iter().all(stays)
     }
 
     /// The inputs as sources of a merge, newest first: each L0 run by itself, each deeper level's

@@ -13,8 +13,10 @@
 //!    below that would be written again for them.
 //! 4. A run at the last level to be rewritten in place: half tombstones, or many times the target
 //!    size (adopted from another store).
+//! 5. Neighbours of a level that are small for the files that they are ([`join`]).
 
 mod deeper;
+mod join;
 pub(crate) mod l0;
 mod manual;
 
@@ -89,6 +91,7 @@ pub fn pick(
         .or_else(|| picker.by_tombstones())
         .or_else(|| picker.l0_tombstone_job(&l0_runs))
         .or_else(|| picker.in_place())
+        .or_else(|| picker.join_job())
 }
 
 /// The compaction of L0 that readers would be spared something by, below its trigger; `None` if there is
@@ -118,8 +121,9 @@ pub fn pick_for_readers(
 ///
 /// For compaction on demand: run the job, install its edit and ask again, until the answer is
 /// `None`. Then every run that spans a part of the range is at the deepest level that the range
-/// reaches, and holds no tombstone that could be dropped. Neighbouring keys in the same runs come
-/// along. Works also when the policy is off.
+/// reaches, and holds no tombstone that could be dropped; and no two neighbours of the range would
+/// fit one run of the target size. Neighbouring keys in the same runs come along. Works also when
+/// the policy is off.
 ///
 /// Only runs that `is_wanted` count, `&|_| true` for all: on a busy store name those that were
 /// there at the start and what they were merged into, or there is always one more to do.
@@ -136,7 +140,10 @@ pub fn pick_range(
     lower: Bound<&[u8]>,
     upper: Bound<&[u8]>,
 ) -> Option<Job> {
-    Picker::new(version, options, claims, set_aside).in_range(is_wanted, lower, upper)
+    let picker = Picker::new(version, options, claims, set_aside);
+    let in_range = |run: &RunMeta| is_wanted(run.id) && run.overlaps(&(lower, upper));
+    let descent = picker.in_range(is_wanted, lower, upper);
+    descent.or_else(|| picker.strict_join_job(in_range))
 }
 
 impl<'a> Picker<'a> {

@@ -49,8 +49,14 @@ impl Splitter {
     }
 
     /// A splitter for the outputs of `job`, picked from `version`.
+    ///
+    /// What is joined is ended at the target size only: cut where the runs below end, it might come
+    /// out as the same neighbours, to be joined for ever. Its picker has seen to the overlap.
     #[must_use]
     pub fn for_job(version: &Version, job: &Job, options: &PickerOptions) -> Self {
+        if job.is_join() {
+            return Self::new(options, &[]);
+        }
         let below = version.level(usize::from(job.output_level) + 1);
         let reached = below.overlapping(&job.smallest_key, &job.largest_key);
         Self::new(options, &below.runs()[reached])

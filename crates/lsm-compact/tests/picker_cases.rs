@@ -337,6 +337,11 @@ fn automatic_picks_are_as_drawn() {
 }
 
 #[test]
+fn joins_of_neighbours_are_as_drawn() {
+    check("join.txt");
+}
+
+#[test]
 fn picks_on_demand_are_as_drawn() {
     check("pick_range.txt");
 }

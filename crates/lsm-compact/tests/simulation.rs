@@ -151,16 +151,14 @@ impl Tree {
             let value = (!deleted).then(|| self.next_value.to_be_bytes().to_vec());
             entries.insert(vec![first.wrapping_add(*key)], value);
         }
-        self.model.extend(entries.clone());
-        let run = self.add_run(entries.into_iter().collect());
-        self.install(&VersionEdit {
-            added: vec![(0, run)],
-            ..VersionEdit::default()
-        });
+        self.flush_entries(entries);
     }
 
     fn flush_deletes(&mut self, keys: &[u8]) {
-        let entries: BTreeMap<_, _> = keys.iter().map(|key| (vec![*key], None)).collect();
+        self.flush_entries(keys.iter().map(|key| (vec![*key], None)).collect());
+    }
+
+    fn flush_entries(&mut self, entries: BTreeMap<Vec<u8>, Option<Vec<u8>>>) {
         self.model.extend(entries.clone());
         let run = self.add_run(entries.into_iter().collect());
         self.install(&VersionEdit {
@@ -287,6 +285,15 @@ impl Tree {
             .collect()
     }
 
+    fn check_no_neighbours_fit_one_run(&self) {
+        for level in self.version.levels().iter().skip(1) {
+            for pair in level.runs().windows(2) {
+                let bytes: u64 = pair.iter().map(|run| run.file_len).sum();
+                assert!(bytes > self.options.run_bytes_target, "{pair:?}");
+            }
+        }
+    }
+
     fn step(&mut self, step: &Step) {
         match step {
             Step::Flush {
@@ -319,6 +326,15 @@ impl Tree {
         }
     }
 
+    fn play_without_damage(&mut self, steps: &[Step]) {
+        let is_damage = |step: &&Step| matches!(step, Step::SetAside(_));
+        steps
+            .iter()
+            .filter(|step| !is_damage(step))
+            .for_each(|step| self.step(step));
+        self.finish_all();
+    }
+
     fn finish_all(&mut self) {
         while !self.running.is_empty() {
             self.finish(0);
@@ -336,10 +352,11 @@ impl Tree {
     }
 }
 
-fn options() -> PickerOptions {
+/// `roomy`: with a target of so many entries that the policy, too, joins neighbours.
+fn options(roomy: bool) -> PickerOptions {
     PickerOptions {
         l0_trigger: 3,
-        run_bytes_target: 60,
+        run_bytes_target: if roomy { 640 } else { 60 },
         level_base_bytes: 120,
         fanout: 4,
         level_count: 5,
@@ -348,8 +365,8 @@ fn options() -> PickerOptions {
 
 #[test]
 fn no_order_of_jobs_changes_what_any_key_reads_as_and_picking_ends() {
-    fn holds(steps: Vec<Step>) {
-        let mut tree = Tree::new(options());
+    fn holds(steps: Vec<Step>, roomy: bool) {
+        let mut tree = Tree::new(options(roomy));
         for step in &steps {
             tree.step(step);
         }
@@ -365,20 +382,14 @@ fn no_order_of_jobs_changes_what_any_key_reads_as_and_picking_ends() {
     QuickCheck::new()
         .rng(Gen::new(120))
         .tests(400)
-        .quickcheck(holds as fn(Vec<Step>));
+        .quickcheck(holds as fn(Vec<Step>, bool));
 }
 
 #[test]
 fn compacting_the_whole_range_leaves_one_level_without_tombstones() {
-    fn holds(steps: Vec<Step>) {
-        let mut tree = Tree::new(options());
-        for step in steps
-            .iter()
-            .filter(|step| !matches!(step, Step::SetAside(_)))
-        {
-            tree.step(step);
-        }
-        tree.finish_all();
+    fn holds(steps: Vec<Step>, roomy: bool) {
+        let mut tree = Tree::new(options(roomy));
+        tree.play_without_damage(&steps);
         loop {
             let none = |_| false;
             let (version, claims) = (&tree.version, &tree.claims);
@@ -401,39 +412,26 @@ fn compacting_the_whole_range_leaves_one_level_without_tombstones() {
             });
             tree.finish_all();
         }
-        let levels = tree
-            .version
-            .levels()
-            .iter()
-            .filter(|level| !level.is_empty());
-        assert!(levels.count() <= 1, "{:?}", tree.version);
+        let mut levels = tree.version.levels().to_vec();
+        levels.retain(|level| !level.is_empty());
+        assert!(levels.len() <= 1, "{:?}", tree.version);
         assert!(tree.version.runs().all(|(_, run)| run.tombstone_count == 0));
         let live = tree.model.values().flatten().count() as u64;
-        assert_eq!(
-            tree.version
-                .runs()
-                .map(|(_, run)| run.entry_count)
-                .sum::<u64>(),
-            live
-        );
+        let entries = tree.version.runs().map(|(_, run)| run.entry_count);
+        assert_eq!(entries.sum::<u64>(), live);
+        tree.check_no_neighbours_fit_one_run();
     }
     QuickCheck::new()
         .rng(Gen::new(80))
         .tests(200)
-        .quickcheck(holds as fn(Vec<Step>));
+        .quickcheck(holds as fn(Vec<Step>, bool));
 }
 
 #[test]
 fn compacting_a_part_of_the_range_ends_and_leaves_nothing_droppable_in_it() {
     fn holds(steps: Vec<Step>, lower: u8, upper: u8) {
-        let mut tree = Tree::new(options());
-        for step in steps
-            .iter()
-            .filter(|step| !matches!(step, Step::SetAside(_)))
-        {
-            tree.step(step);
-        }
-        tree.finish_all();
+        let mut tree = Tree::new(options(false));
+        tree.play_without_damage(&steps);
         tree.settle(Some((lower, upper)));
         let in_range =
             |run: &RunMeta| run.overlaps(&(Included(&[lower][..]), Excluded(&[upper][..])));
@@ -460,7 +458,7 @@ fn compacting_a_part_of_the_range_ends_and_leaves_nothing_droppable_in_it() {
 
 #[test]
 fn a_queue_keeps_no_tombstones_below_its_first_level() {
-    let mut tree = Tree::new(options());
+    let mut tree = Tree::new(options(false));
     for head in 0..120_u8 {
         // Take two at the front, append two at the end.
         tree.flush(head.wrapping_mul(2), &[100, 101], false);
@@ -486,7 +484,7 @@ fn a_queue_keeps_no_tombstones_below_its_first_level() {
 
 #[test]
 fn what_was_deleted_leaves_nothing_behind_though_level_zero_is_below_its_trigger() {
-    let mut tree = Tree::new(options());
+    let mut tree = Tree::new(options(false));
     let keys: Vec<u8> = (0..240).collect();
     for chunk in keys.chunks(40) {
         tree.flush(0, chunk, false);

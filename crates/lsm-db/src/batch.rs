@@ -32,6 +32,7 @@ use crate::{Error, Result};
 pub struct Batch {
     encoded: Vec<u8>,
     operation_count: usize,
+    delete_count: usize,
     /// As entries: the value that a key must have, or a tombstone if it must be absent.
     requirements: Vec<u8>,
     refusal: Option<&'static str>,
@@ -125,6 +126,7 @@ impl Batch {
 
     fn push(&mut self, key: &[u8], entry: Entry<'_>) {
         self.operation_count += 1;
+        self.delete_count += usize::from(entry == Entry::Tombstone);
         match check_lengths(key, entry) {
             Ok(()) => encode_entry(&mut self.encoded, key, entry),
             Err(error) => self.refusal = Some(error.reason()),
@@ -145,6 +147,11 @@ impl Batch {
     pub(crate) fn user_bytes(&self) -> u64 {
         let overhead = self.operation_count.saturating_mul(encoded_len(0, 0));
         self.encoded.len().saturating_sub(overhead) as u64
+    }
+
+    /// How many of the operations delete, those on the same key counted each.
+    pub(crate) fn delete_count(&self) -> usize {
+        self.delete_count
     }
 
     /// The operations as a concatenation of encoded entries.

@@ -23,7 +23,8 @@ use smallvec::SmallVec;
 
 use crate::condition::{Rejections, judge};
 use crate::engine::Engine;
-use crate::sync::locked;
+use crate::idle_seal::IdleSeal;
+use crate::sync::{locked, try_locked};
 use crate::view::LoggedMemtable;
 use crate::{Batch, Durability, Error, Result};
 
@@ -62,6 +63,7 @@ pub(crate) struct State {
     /// Started by the first group: only then it is settled where the recovered log ends.
     log: Option<Log>,
     active: Arc<LoggedMemtable>,
+    idle_seal: IdleSeal,
     pacer: GroupPacer,
     /// What small groups are cut from.
     spare_room: BytesMut,
@@ -79,6 +81,11 @@ impl State {
         }
         let rest = self.spare_room.split_off(bytes);
         std::mem::replace(&mut self.spare_room, rest)
+    }
+
+    /// The memtable that takes writes, and what is known of its idleness.
+    pub(crate) fn idle_seal(&mut self) -> (&LoggedMemtable, &mut IdleSeal) {
+        (&self.active, &mut self.idle_seal)
     }
 
     /// The log, if this handle has written to it.
@@ -100,6 +107,7 @@ impl Committer {
                 flushed_first,
                 log: None,
                 active,
+                idle_seal: IdleSeal::default(),
                 pacer: GroupPacer::new(),
                 spare_room: BytesMut::new(),
             }),
@@ -108,6 +116,11 @@ impl Committer {
 
     pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         locked(&self.state)
+    }
+
+    /// `None` while a leader is at work.
+    pub(crate) fn lock_if_free(&self) -> Option<std::sync::MutexGuard<'_, State>> {
+        try_locked(&self.state)
     }
 }
 
@@ -237,7 +250,7 @@ impl Engine {
     }
 
     fn write_group(
-        &self,
+        self: &Arc<Self>,
         state: &mut State,
         group: &[Request],
         rejections: &Rejections,
@@ -297,6 +310,8 @@ impl Engine {
         self.counters
             .user_bytes
             .fetch_add(user_bytes, Ordering::Relaxed);
+        let deletes: usize = batches.iter().map(|batch| batch.delete_count()).sum();
+        self.note_for_idle_seal(state, deletes as u64);
         let puts = || batches.iter().flat_map(|batch| batch.put_keys());
         self.gaps.before_publication(last_seqno, puts);
         self.publication.publish(last_seqno);
@@ -340,7 +355,7 @@ impl Engine {
     }
 
     /// Freezes the active memtable, if it holds anything, and starts another.
-    fn seal(self: &Arc<Self>, state: &mut State) {
+    pub(crate) fn seal(self: &Arc<Self>, state: &mut State) {
         if state.active.memtable.is_empty() {
             return;
         }

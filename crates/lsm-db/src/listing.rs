@@ -90,15 +90,11 @@ impl Listing {
         }
     }
 
-    /// A file whose id was never given out is not a leftover: the manifest is not the one that
-    /// belongs to it, and nothing here may be judged by it.
-    pub(crate) fn refuse_unknown_ids(&self, ceilings: Ceilings) -> Result<()> {
-        let run = self.runs.iter().find(|(id, _)| *id >= ceilings.run_id);
-        let segment = self
-            .segments
-            .iter()
-            .find(|(id, _)| *id >= ceilings.segment_id);
-        match run.or(segment) {
+    /// A segment whose id was never given out is not a leftover: the manifest is not the one that
+    /// belongs to it, and nothing here may be judged by it. (Of runs, see [`crate::strays`].)
+    pub(crate) fn refuse_unknown_segments(&self, ceilings: Ceilings) -> Result<()> {
+        let mut segments = self.segments.iter();
+        match segments.find(|(id, _)| *id >= ceilings.segment_id) {
             Some((_, file)) => Err(Error::corrupt_file(
                 "a file with an id that the manifest has never given out",
                 file,

@@ -36,6 +36,7 @@ use crate::reaper::Reaper;
 use crate::replay::Replay;
 use crate::run::{Run, RunContext, SeamFile, read_error};
 use crate::settle::{Owed, Unsettled};
+use crate::strays::removable_strays;
 use crate::view::{LoggedMemtable, ReadView, Tree};
 use crate::{Error, LsmConfig, Result, lane};
 
@@ -229,7 +230,7 @@ fn build(
     ground: Ground,
     config: LsmConfig,
     manifest: Manifest,
-    listing: Listing,
+    mut listing: Listing,
     legacy: Legacy,
 ) -> Result<Arc<Engine>> {
     let Ground {
@@ -241,7 +242,7 @@ fn build(
     } = ground;
     let state = manifest.state().clone();
     let version = &state.version;
-    listing.refuse_unknown_ids(state.ceilings)?;
+    let strays = removable_strays(&*file_system, &directory, &listing, version, state.ceilings)?;
     for (_, run) in version.runs() {
         let path = directory.join(run_file_name(run.id));
         check_run_file(&*file_system, &path, run.file_len)?;
@@ -289,6 +290,7 @@ fn build(
 
     let named: HashSet<u64> = version.runs().map(|(_, run)| run.id).collect();
     let known = |id: u64| id < state.ceilings.run_id;
+    listing.runs.retain(|(id, _)| known(*id));
     let (beside, alone): (Vec<_>, Vec<_>) = listing
         .sidecars
         .into_iter()
@@ -316,7 +318,8 @@ fn build(
         || !files_of_1x.is_empty()
         || !unnamed.is_empty()
         || !listing.temporaries.is_empty()
-        || !log.obsolete.is_empty();
+        || !log.obsolete.is_empty()
+        || !strays.is_empty();
 
     let level_count = config.picker_options().level_count;
     let make = |level: usize, meta: &Arc<RunMeta>| {
@@ -337,6 +340,7 @@ fn build(
         replayed: sealed.first().cloned(),
         log,
         leftovers,
+        strays,
         temporaries: listing.temporaries,
         unclean: !believed,
         rewritten: None,

@@ -41,6 +41,8 @@ pub(crate) struct Owed {
     pub(crate) log: RecoveredLog,
     pub(crate) replayed: Option<Arc<LoggedMemtable>>,
     pub(crate) leftovers: Vec<PathBuf>,
+    /// Leftovers under ids that were never given out, and soon may be.
+    pub(crate) strays: Vec<PathBuf>,
     pub(crate) temporaries: Vec<PathBuf>,
     pub(crate) unclean: bool,
     /// The segment that the tail was written to again, and where it ends.
@@ -138,6 +140,7 @@ impl Engine {
         } else {
             self.unsettled.log_end.get_or_init(|| owed.log.end);
         }
+        self.remove_strays(&mut owed.strays)?;
         // Now, and not in the background: a filter of ours may soon take the name of one of these.
         for path in owed.files_of_1x.drain(..) {
             if self.health.may_unlink() {
@@ -154,6 +157,24 @@ impl Engine {
         unlinked.extend(obsolete.map(|id| self.directory.join(segment_file_name(*id))));
         self.reaper.post(unlinked);
         Ok(())
+    }
+
+    /// Removes them before their ids are given out, and makes that durable before any live run that
+    /// one is a copy of can go: come back after a power cut, it would be a run of unknown origin.
+    fn remove_strays(&self, strays: &mut Vec<PathBuf>) -> Result<()> {
+        if strays.is_empty() {
+            return Ok(());
+        }
+        self.health.check()?;
+        while let Some(stray) = strays.last() {
+            match self.file_system.remove_file(stray) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove a leftover", stray, source));
+                }
+                _ => drop(strays.pop()),
+            }
+        }
+        self.sync_directory()
     }
 
     /// Makes room where there is none: a run without its end was never named by any manifest,

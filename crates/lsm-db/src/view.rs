@@ -40,6 +40,7 @@ pub(crate) struct LoggedMemtable {
     legacy_log_len: Option<u64>,
     last_seqno: AtomicU64,
     log_bytes: AtomicU64,
+    delete_count: AtomicU64,
     reaper: Reaper,
 }
 
@@ -77,6 +78,7 @@ impl LoggedMemtable {
             legacy_log_len: None,
             last_seqno: AtomicU64::new(0),
             log_bytes: AtomicU64::new(0),
+            delete_count: AtomicU64::new(0),
             reaper: context.reaper.clone(),
         }
     }
@@ -131,6 +133,17 @@ impl LoggedMemtable {
         }
         self.last_seqno.store(last_seqno, Ordering::Release);
         self.log_bytes.fetch_add(log_bytes, Ordering::Relaxed);
+    }
+
+    /// Counts deletes of the latest inserts.
+    pub(crate) fn add_deletes(&self, count: u64) {
+        self.delete_count.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Whether at least half of what was inserted are deletes. An empty one is not.
+    pub(crate) fn is_mostly_deletes(&self) -> bool {
+        let deletes = self.delete_count.load(Ordering::Relaxed);
+        deletes > 0 && deletes.saturating_mul(2) >= self.memtable.entry_count()
     }
 
     pub(crate) fn add_segments(&self, ids: impl IntoIterator<Item = u64>) {

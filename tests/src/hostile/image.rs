@@ -171,7 +171,9 @@ fn put(number: usize, age: usize) -> Write {
 
 /// Runs at several levels, some with tombstones, one of several blocks, and records in the log.
 fn clean(seed: u64) -> Result<Image, Box<dyn Error>> {
-    let mut life = Life::begin(LsmConfig::new().compaction_trigger(3), seed)?;
+    // A target of which a quarter is less than a run: neighbours stay, as in a larger store.
+    let config = LsmConfig::new().compaction_trigger(3);
+    let mut life = Life::begin(config.run_bytes_target(2000), seed)?;
     for age in 0..5 {
         life.write(&[put(age, age), put(age + 1, age), (key(age + 3), None)])?;
         life.db.flush()?;

@@ -33,6 +33,8 @@ mod gaps;
 #[cfg(test)]
 mod groups;
 #[cfg(test)]
+mod idle_deletes;
+#[cfg(test)]
 mod ids;
 #[cfg(test)]
 mod iterators;
@@ -48,6 +50,8 @@ mod parked;
 mod power_cut;
 #[cfg(test)]
 mod pressure;
+#[cfg(test)]
+mod proportion;
 #[cfg(test)]
 mod read_triggered;
 #[cfg(test)]

@@ -19,3 +19,5 @@ mod manifests;
 mod mutations;
 #[cfg(test)]
 mod runs;
+#[cfg(test)]
+mod strays;

@@ -58,7 +58,8 @@ pub(super) fn compactions() -> Vec<Scenario> {
             reaches: |reached| reached.compactions == 0 && reached.runs.last() == Some(&2),
             ..scenario(
                 "trivial-move",
-                eager(),
+                // So small that nothing is joined afterwards.
+                eager().run_bytes_target(400),
                 vec![
                     puts(0..3, VALUE_BYTES, Sync),
                     Step::Flush,
@@ -66,6 +67,22 @@ pub(super) fn compactions() -> Vec<Scenario> {
                     Step::Flush,
                     Step::Settle,
                     put(6, Sync),
+                ],
+            )
+        },
+        Scenario {
+            reaches: |reached| reached.compactions == 1 && reached.runs == [0, 0, 0, 0, 0, 0, 1],
+            ..scenario(
+                "join-of-neighbours",
+                eager(),
+                vec![
+                    puts(0..3, VALUE_BYTES, Sync),
+                    Step::Flush,
+                    puts(5..8, VALUE_BYTES, Buffered),
+                    delete(9, Buffered),
+                    Step::Flush,
+                    Step::Settle,
+                    put(4, Sync),
                 ],
             )
         },
