@@ -72,3 +72,29 @@ fn an_entry_that_fills_a_run_gets_one_to_itself() {
     assert!(!splitter.should_split_before_entry(b"c", 99, 1));
     assert!(splitter.should_split_before_entry(b"d", 100, 99));
 }
+
+/// Cut where the runs below end, a join would come out as the neighbours that went in.
+#[test]
+fn a_join_is_not_ended_where_a_run_below_ends() {
+    use crate::job::{Job, JobKind};
+    use crate::testing::version;
+
+    let options = PickerOptions {
+        run_bytes_target: 100,
+        ..PickerOptions::default()
+    };
+    let (left, right) = (run_meta(1, "a", "m", 75), run_meta(2, "n", "z", 20));
+    let below = run_meta(3, "a", "m", 10);
+    let version = version(&[(1, &left), (1, &right), (2, &below)]);
+    let ends = |inputs: Vec<_>, output_level| {
+        let job = Job::new(JobKind::Merge, inputs, output_level).unwrap();
+        let mut splitter = Splitter::for_job(&version, &job, &options);
+        assert!(!splitter.should_split_before(b"a", 0));
+        splitter.should_split_before(b"n", 75)
+    };
+    assert!(!ends(vec![(1, left.clone()), (1, right.clone())], 1));
+    assert!(
+        ends(vec![(0, run_meta(4, "a", "z", 95))], 1),
+        "as another job is"
+    );
+}

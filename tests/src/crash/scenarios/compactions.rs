@@ -79,7 +79,6 @@ pub(super) fn compactions() -> Vec<Scenario> {
                     puts(0..3, VALUE_BYTES, Sync),
                     Step::Flush,
                     puts(5..8, VALUE_BYTES, Buffered),
-                    delete(9, Buffered),
                     Step::Flush,
                     Step::Settle,
                     put(4, Sync),
