@@ -13,8 +13,8 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
 
 use lsm_compact::{
-    ClaimId, Claims, Elision, Job, JobKind, PickerOptions, Sink, SliceCursor, Splitter, debt_bytes,
-    edit_for, move_edit, pick, pick_range,
+    ClaimId, Claims, Elision, Job, JobKind, Owed, OwedStep, PickerOptions, Sink, SliceCursor,
+    Splitter, debt_bytes, edit_for, move_edit, pick, pick_owed,
 };
 use lsm_version::{RunId, RunMeta, Version, VersionEdit};
 use quickcheck::{Arbitrary, Gen, QuickCheck};
@@ -33,6 +33,7 @@ enum Step {
     },
     Start,
     StartRange(u8, u8),
+    GoOn(u8),
     Finish(u8),
     GiveUp(u8),
     SetAside(u8),
@@ -51,7 +52,8 @@ impl Arbitrary for Step {
                     deletes: bool::arbitrary(g),
                 }
             }
-            7..11 => Self::Start,
+            7..10 => Self::Start,
+            10 => Self::GoOn(u8::arbitrary(g)),
             11 => Self::StartRange(u8::arbitrary(g), u8::arbitrary(g)),
             12..15 => Self::Finish(u8::arbitrary(g)),
             _ if u8::arbitrary(g).is_multiple_of(4) => Self::SetAside(u8::arbitrary(g)),
@@ -66,8 +68,21 @@ struct Running {
     picked_from: Version,
 }
 
+/// A compaction on demand that is under way, from a key up to another.
+struct Demand {
+    lower: u8,
+    upper: u8,
+    owed: Owed,
+    /// What the keys read as at its start, and the last write before it.
+    model: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    last_value: u64,
+}
+
 /// A tree whose runs are in memory.
 struct Tree {
+    demands: Vec<Demand>,
+    /// The number of the last write of each key.
+    written: BTreeMap<Vec<u8>, u64>,
     options: PickerOptions,
     version: Version,
     runs: HashMap<RunId, Entries>,
@@ -117,6 +132,8 @@ impl Tree {
             next_id: 1,
             next_value: 1,
             model: BTreeMap::new(),
+            demands: Vec::new(),
+            written: BTreeMap::new(),
         }
     }
 
@@ -149,7 +166,9 @@ impl Tree {
             self.next_value += 1;
             let deleted = deletes && self.next_value.is_multiple_of(2);
             let value = (!deleted).then(|| self.next_value.to_be_bytes().to_vec());
-            entries.insert(vec![first.wrapping_add(*key)], value);
+            let key = vec![first.wrapping_add(*key)];
+            self.written.insert(key.clone(), self.next_value);
+            entries.insert(key, value);
         }
         self.model.extend(entries.clone());
         let run = self.add_run(entries.into_iter().collect());
@@ -161,6 +180,9 @@ impl Tree {
 
     fn flush_deletes(&mut self, keys: &[u8]) {
         let entries: BTreeMap<_, _> = keys.iter().map(|key| (vec![*key], None)).collect();
+        self.next_value += 1;
+        let number = self.next_value;
+        self.written.extend(entries.keys().map(|key| (key.clone(), number)));
         self.model.extend(entries.clone());
         let run = self.add_run(entries.into_iter().collect());
         self.install(&VersionEdit {
@@ -192,23 +214,81 @@ impl Tree {
         }
     }
 
-    fn start(&mut self, range: Option<(u8, u8)>) -> bool {
+    fn demand(&mut self, lower: u8, upper: u8) {
+        let owed = Owed::new(&self.version, Included(&[lower]), Excluded(&[upper]));
+        self.demands.push(Demand {
+            lower,
+            upper,
+            owed,
+            model: self.model.clone(),
+            last_value: self.next_value,
+        });
+    }
+
+    /// Starts the policy's next job.
+    fn start(&mut self) -> bool {
         let set_aside = |id| self.aside.contains(&id);
-        let job = match range {
-            None => pick(&self.version, &self.options, &self.claims, &set_aside),
-            Some((lower, upper)) => pick_range(
-                &self.version,
-                &self.options,
-                &self.claims,
-                &set_aside,
-                &|_| true,
-                Included(&[lower]),
-                Excluded(&[upper]),
-            ),
-        };
-        let Some(job) = job else {
-            return false;
-        };
+        let job = pick(&self.version, &self.options, &self.claims, &set_aside);
+        job.is_some_and(|job| self.begin(job))
+    }
+
+    /// Takes the next step of a demand. `false` if it is over, waits, or is blocked.
+    fn start_owed(&mut self, at: usize) -> bool {
+        let mut demand = self.demands.swap_remove(at);
+        let set_aside = |id| self.aside.contains(&id);
+        let (options, claims) = (&self.options, &self.claims);
+        let step = pick_owed(&self.version, options, claims, &set_aside, &mut demand.owed);
+        match step {
+            OwedStep::Job(job) => {
+                self.demands.push(demand);
+                self.begin(job)
+            }
+            OwedStep::Check(job) => {
+                assert!(!self.claims.conflicts(&job));
+                assert!(demand.owed.follow(&job, &self.version));
+                self.demands.push(demand);
+                true
+            }
+            OwedStep::Done => {
+                self.check_kept(&demand);
+                false
+            }
+            OwedStep::Blocked(id) => {
+                assert!(self.aside.contains(&id));
+                false
+            }
+            OwedStep::Waiting => {
+                assert!(!self.running.is_empty(), "waits for nothing");
+                self.demands.push(demand);
+                false
+            }
+            other => panic!("an unknown step: {other:?}"),
+        }
+    }
+
+    /// Nothing is left of what was overwritten or deleted when the demand was made.
+    fn check_kept(&self, demand: &Demand) {
+        assert!(demand.owed.is_done());
+        for (level, run) in self.version.runs() {
+            for (key, value) in &self.runs[&run.id] {
+                if key[0] < demand.lower || demand.upper <= key[0] {
+                    continue;
+                }
+                let number = value.as_deref().map_or(self.written[key], |value| {
+                    u64::from_be_bytes(value.try_into().expect("eight bytes"))
+                });
+                if number <= demand.last_value {
+                    let is_kept = demand.model.get(key).is_some_and(|kept| kept == value);
+                    assert!(
+                        is_kept && value.is_some(),
+                        "{key:?} {value:?} is left at level {level}"
+                    );
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, job: Job) -> bool {
         assert!(!self.claims.conflicts(&job));
         assert!(
             job.inputs
@@ -245,6 +325,9 @@ impl Tree {
             }
         };
         self.install(&edit);
+        for demand in &mut self.demands {
+            demand.owed.follow(&job, &self.version);
+        }
         self.claims.release(claim);
     }
 
@@ -294,8 +377,16 @@ impl Tree {
                 keys,
                 deletes,
             } => self.flush(*first, keys, *deletes),
-            Step::Start => drop(self.start(None)),
-            Step::StartRange(lower, upper) => drop(self.start(Some((*lower, *upper)))),
+            Step::Start => {
+                self.start();
+            }
+            Step::StartRange(lower, upper) => {
+                self.demand(*lower, *upper);
+                self.start_owed(self.demands.len() - 1);
+            }
+            Step::GoOn(at) if !self.demands.is_empty() => {
+                self.start_owed(usize::from(*at) % self.demands.len());
+            }
             Step::Finish(at) if !self.running.is_empty() => {
                 self.finish(usize::from(*at) % self.running.len());
             }
@@ -315,7 +406,7 @@ impl Tree {
                     self.aside.insert(id);
                 }
             }
-            Step::Finish(_) | Step::GiveUp(_) | Step::SetAside(_) => {}
+            Step::GoOn(_) | Step::Finish(_) | Step::GiveUp(_) | Step::SetAside(_) => {}
         }
     }
 
@@ -326,12 +417,23 @@ impl Tree {
     }
 
     /// Picks and finishes until nothing is left to do.
-    fn settle(&mut self, range: Option<(u8, u8)>) {
+    fn settle(&mut self) {
         let mut jobs = 0;
-        while self.start(range) {
+        while self.start() {
             self.finish_all();
             jobs += 1;
             assert!(jobs < 2000, "picking never ends: {:?}", self.version);
+        }
+    }
+
+    /// Goes on with all demands until none is left.
+    fn settle_demands(&mut self) {
+        let mut steps = 0;
+        while !self.demands.is_empty() {
+            self.start_owed(0);
+            self.finish_all();
+            steps += 1;
+            assert!(steps < 5000, "a demand never ends: {:?}", self.version);
         }
     }
 }
@@ -354,7 +456,8 @@ fn no_order_of_jobs_changes_what_any_key_reads_as_and_picking_ends() {
             tree.step(step);
         }
         tree.finish_all();
-        tree.settle(None);
+        tree.settle_demands();
+        tree.settle();
         assert_eq!(
             debt_bytes(&tree.version, &tree.options, &|id| tree.aside.contains(&id)),
             0,
@@ -379,28 +482,11 @@ fn compacting_the_whole_range_leaves_one_level_without_tombstones() {
             tree.step(step);
         }
         tree.finish_all();
-        loop {
-            let none = |_| false;
-            let (version, claims) = (&tree.version, &tree.claims);
-            let Some(job) = pick_range(
-                version,
-                &tree.options,
-                claims,
-                &none,
-                &|_| true,
-                Unbounded,
-                Unbounded,
-            ) else {
-                break;
-            };
-            let claim = tree.claims.claim(&job);
-            tree.running.push(Running {
-                job,
-                claim,
-                picked_from: tree.version.clone(),
-            });
-            tree.finish_all();
-        }
+        tree.demands.clear();
+        tree.demand(0, u8::MAX);
+        // The bound of the whole range, which no key of a byte is.
+        tree.demands[0].owed = Owed::new(&tree.version, Unbounded, Unbounded);
+        tree.settle_demands();
         let levels = tree
             .version
             .levels()
@@ -434,7 +520,8 @@ fn compacting_a_part_of_the_range_ends_and_leaves_nothing_droppable_in_it() {
             tree.step(step);
         }
         tree.finish_all();
-        tree.settle(Some((lower, upper)));
+        tree.demand(lower, upper);
+        tree.settle_demands();
         let in_range =
             |run: &RunMeta| run.overlaps(&(Included(&[lower][..]), Excluded(&[upper][..])));
         let reached: HashSet<_> = tree
@@ -466,7 +553,7 @@ fn a_queue_keeps_no_tombstones_below_its_first_level() {
         tree.flush(head.wrapping_mul(2), &[100, 101], false);
         let front = head.wrapping_mul(2);
         tree.flush_deletes(&[front, front.wrapping_add(1)]);
-        tree.settle(None);
+        tree.settle();
     }
     let deeper = tree.version.levels().iter().skip(1);
     assert_eq!(
@@ -490,11 +577,52 @@ fn what_was_deleted_leaves_nothing_behind_though_level_zero_is_below_its_trigger
     let keys: Vec<u8> = (0..240).collect();
     for chunk in keys.chunks(40) {
         tree.flush(0, chunk, false);
-        tree.settle(None);
+        tree.settle();
     }
     for chunk in keys.chunks(60) {
         tree.flush_deletes(chunk);
-        tree.settle(None);
+        tree.settle();
     }
     assert_eq!(tree.version.run_count(), 0, "{:?}", tree.version);
+}
+
+/// A demand was made of the outputs of all jobs too, and so never ended beside a writer. It is to take no
+/// more steps than follow from the keys and the options.
+#[test]
+fn a_demand_ends_in_a_bounded_number_of_steps_whatever_is_written_beside_it() {
+    fn holds(steps: Vec<Step>, writes: Vec<(u8, Vec<u8>, bool)>, lower: u8, upper: u8) {
+        let mut tree = Tree::new(options());
+        for step in &steps {
+            tree.step(step);
+        }
+        tree.finish_all();
+        tree.settle_demands();
+        tree.demand(lower, upper);
+        let l0_runs = tree.version.level(0).len();
+        // Two jobs in a row of a level, the first of which does not end at a key that it was to end at,
+        // have as many bytes as a stretch that a merge stops for: an eighth of 2 * 120 + 4 / 2 * 120. An
+        // entry has ten, and there is one of a key in each of the two levels: so three keys or more.
+        let jobs_per_level = 2 * 256 / 3 + 2;
+        let steps_max = l0_runs + tree.options.level_count * jobs_per_level;
+        let mut writes = writes.iter().cycle();
+        for step in 0.. {
+            assert!(step <= steps_max, "{step} steps: {:?}", tree.version);
+            tree.start_owed(0);
+            tree.finish_all();
+            if tree.demands.is_empty() {
+                break;
+            }
+            if let Some((first, keys, deletes)) = writes.next()
+                && !keys.is_empty()
+            {
+                tree.flush(*first, keys, *deletes);
+            }
+            tree.start();
+            tree.finish_all();
+        }
+    }
+    QuickCheck::new()
+        .rng(Gen::new(80))
+        .tests(200)
+        .quickcheck(holds as fn(Vec<Step>, Vec<(u8, Vec<u8>, bool)>, u8, u8));
 }

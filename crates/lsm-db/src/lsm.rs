@@ -231,7 +231,7 @@ impl Lsm {
     pub fn compact_range<K: AsRef<[u8]>, R: RangeBounds<K>>(&self, range: R) -> Result<()> {
         let owned = |bound: Bound<Bytes>| bound.map(|key| key.to_vec());
         let (lower, upper) = owned_bounds(&range);
-        self.engine.compact_range((owned(lower), owned(upper)))
+        self.engine.compact_range(&(owned(lower), owned(upper)))
     }
 
     /// What the store is made of, and what it has done since it was opened.
