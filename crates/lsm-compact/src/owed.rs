@@ -188,7 +188,11 @@ impl Owed {
 
     /// Discharges keys of the current level without a job.
     pub(crate) fn discharge(&mut self, level: usize, span: &Span) {
-        debug_assert_eq!(self.current_level(), Some(level), "a level above still owes");
+        debug_assert_eq!(
+            self.current_level(),
+            Some(level),
+            "a level above still owes"
+        );
         self.levels[level].remove(span);
     }
 

@@ -215,7 +215,10 @@ mod tests {
                 let start = first.map(|at| span(u8::try_from(at).unwrap_or(0), 255).start);
                 assert_eq!(spans.first().map(|first| first.start), start);
                 let ends: Vec<_> = spans.ends.iter().collect();
-                assert!(ends.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{spans:?}");
+                assert!(
+                    ends.windows(2).all(|pair| pair[0].1 <= pair[1].0),
+                    "{spans:?}"
+                );
             }
         }
         QuickCheck::new().quickcheck(holds as fn(Vec<(bool, u8, u8)>));

@@ -95,7 +95,11 @@ impl Tree {
         let count = bytes.div_ceil(RUN_BYTES).min(last - first + 1);
         let keys = (last - first + 1) / count;
         let outputs = (0..count).map(|at| {
-            let end = if at + 1 == count { last } else { first + (at + 1) * keys - 1 };
+            let end = if at + 1 == count {
+                last
+            } else {
+                first + (at + 1) * keys - 1
+            };
             self.run([first + at * keys, end], bytes / count, 0)
         });
         let outputs = outputs.collect();
@@ -135,7 +139,10 @@ impl Tree {
                 cost.merge_bytes_max = cost.merge_bytes_max.max(job.input_bytes());
             }
             assert!(cost.steps <= steps_max, "{cost:?} and no end");
-            assert!(owed.follow(&job, &self.version), "discharged nothing: {job:?}");
+            assert!(
+                owed.follow(&job, &self.version),
+                "discharged nothing: {job:?}"
+            );
             between(self);
         }
         cost.looks = looks.get();
@@ -152,7 +159,10 @@ const SHAPES: [Shape; 6] = [
         tree.add(3, (0..n / 2).map(|at| (at * 20 + 5, at * 20 + 14, 0)));
     }),
     ("every third run with tombstones", |tree, n| {
-        tree.add(4, (0..n).map(|at| (at * 20, at * 20 + 19, u64::from(at % 3 == 0))));
+        tree.add(
+            4,
+            (0..n).map(|at| (at * 20, at * 20 + 19, u64::from(at % 3 == 0))),
+        );
     }),
     ("nothing to be done", |tree, n| {
         tree.add(4, (0..n).map(|at| (at * 20, at * 20 + 19, 0)));
@@ -196,7 +206,9 @@ fn the_number_of_steps_and_the_space_of_a_job_are_bounded_beside_a_writer() {
             let (mut random, mut bytes_max) = (1_u64, tree.version.bytes());
             let cost = tree.compact(1000, |tree| {
                 for _ in 0..flushes_per_step {
-                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    random = random
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1);
                     let first = (random >> 33) % 20_000;
                     tree.add(0, std::iter::once((first, first + 20_000, random >> 63)));
                 }
@@ -208,9 +220,15 @@ fn the_number_of_steps_and_the_space_of_a_job_are_bounded_beside_a_writer() {
             let policy_bytes = (2 + 5) * tree.options.level_base_bytes;
             let stretch_bytes = policy_bytes / 8;
             let steps_max = l0_runs / 4 + 4 * (2 * bytes_max / stretch_bytes + 1);
-            assert!(cost.steps <= steps_max.min(300), "{name}: {cost:?}, {steps_max}");
+            assert!(
+                cost.steps <= steps_max.min(300),
+                "{name}: {cost:?}, {steps_max}"
+            );
             let job_bytes = policy_bytes.max(bytes_max / 64);
-            assert!(cost.merge_bytes_max <= job_bytes, "{name}: {cost:?}, {job_bytes}");
+            assert!(
+                cost.merge_bytes_max <= job_bytes,
+                "{name}: {cost:?}, {job_bytes}"
+            );
         }
     }
 }

@@ -143,7 +143,11 @@ fn step_text(step: &OwedStep) -> String {
     match step {
         OwedStep::Job(job) => job_text(job),
         OwedStep::Check(job) => {
-            let ids: Vec<_> = job.inputs.iter().map(|(_, run)| run.id.to_string()).collect();
+            let ids: Vec<_> = job
+                .inputs
+                .iter()
+                .map(|(_, run)| run.id.to_string())
+                .collect();
             format!("check L{} {}", job.output_level, ids.join(" "))
         }
         OwedStep::Blocked(id) => format!("blocked by {id}"),
@@ -218,13 +222,21 @@ impl Tree {
     }
 
     fn owed(&self, range: &[Bound<Vec<u8>>; 2]) -> Owed {
-        let [lower, upper] = range.each_ref().map(|bound| bound.as_ref().map(Vec::as_slice));
+        let [lower, upper] = range
+            .each_ref()
+            .map(|bound| bound.as_ref().map(Vec::as_slice));
         Owed::new(&self.version, lower, upper)
     }
 
     fn pick_owed(&self, arguments: &Arguments, owed: &mut Owed) -> OwedStep {
         let set_aside = |id| arguments.aside.contains(&id);
-        pick_owed(&self.version, &self.options, &arguments.claims, &set_aside, owed)
+        pick_owed(
+            &self.version,
+            &self.options,
+            &arguments.claims,
+            &set_aside,
+            owed,
+        )
     }
 
     fn settle(&mut self, arguments: &Arguments) -> String {

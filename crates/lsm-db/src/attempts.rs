@@ -23,7 +23,7 @@ const BACK_OFF_DOUBLINGS_MAX: u32 = 9;
 pub(crate) struct Attempts {
     state: Mutex<State>,
     /// Changed under the state's lock; read without, because every writer asks.
-    unreported: AtomicBool,
+    is_unreported: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +37,8 @@ struct State {
     pending: Option<u64>,
     retries: u64,
     latest: Option<Arc<Error>>,
+    /// The failure that no writer has been told of; that it is there is told by the flag above.
+    unreported: Option<Arc<Error>>,
 }
 
 /// What follows a failure.
@@ -74,7 +76,8 @@ impl Attempts {
         // Work goes on at once, not when the pause of what is over ends.
         state.pending = None;
         state.latest = None;
-        self.unreported.store(false, Ordering::Relaxed);
+        state.unreported = None;
+        self.is_unreported.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn failed(&self, error: &Arc<Error>) -> Then {
@@ -87,7 +90,8 @@ impl Attempts {
         state.in_a_row = state.in_a_row.saturating_add(1);
         if !error.is_no_room() {
             state.counted += 1;
-            self.unreported.store(true, Ordering::Relaxed);
+            state.unreported = Some(Arc::clone(error));
+            self.is_unreported.store(true, Ordering::Relaxed);
         }
         if state.counted >= ATTEMPTS_MAX {
             return Then::GiveUp;
@@ -114,14 +118,12 @@ impl Attempts {
 
     /// The failure that no writer has been told of yet; it is told once.
     pub(crate) fn take_unreported(&self) -> Option<Arc<Error>> {
-        if !self.unreported.load(Ordering::Relaxed) {
+        if !self.is_unreported.load(Ordering::Relaxed) {
             return None;
         }
-        let state = locked(&self.state);
-        self.unreported
-            .swap(false, Ordering::Relaxed)
-            .then(|| state.latest.clone())
-            .flatten()
+        let mut state = locked(&self.state);
+        self.is_unreported.store(false, Ordering::Relaxed);
+        state.unreported.take()
     }
 }
 
@@ -213,5 +215,17 @@ mod tests {
         attempts.succeeded();
         assert!(attempts.take_unreported().is_none());
         assert!(attempts.latest().is_none());
+    }
+
+    /// A lack of room is nothing to tell a writer of. It took the place of a failure that was, and
+    /// the writer was told of the one for the other.
+    #[test]
+    fn a_writer_is_told_of_the_failure_that_counts_and_not_of_the_latest() {
+        let attempts = Attempts::default();
+        assert!(fail_and_wait(&attempts, io::ErrorKind::Other).is_some());
+        assert!(fail_and_wait(&attempts, io::ErrorKind::StorageFull).is_some());
+        let told = attempts.take_unreported();
+        assert!(told.is_some_and(|error| !error.is_no_room()));
+        assert!(attempts.latest().is_some_and(|error| error.is_no_room()));
     }
 }

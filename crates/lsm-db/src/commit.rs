@@ -57,6 +57,8 @@ pub(crate) struct Committer {
 #[derive(Debug)]
 pub(crate) struct State {
     log_enabled: bool,
+    /// The memtable whose flush has to come before the first write, by its ordinal.
+    flushed_first: Option<u64>,
     /// Started by the first group: only then it is settled where the recovered log ends.
     log: Option<Log>,
     active: Arc<LoggedMemtable>,
@@ -86,10 +88,16 @@ impl State {
 }
 
 impl Committer {
-    pub(crate) fn new(active: Arc<LoggedMemtable>, log_enabled: bool) -> Self {
+    /// `flushed_first`: the ordinal of the memtable whose flush has to come before the first write.
+    pub(crate) fn new(
+        active: Arc<LoggedMemtable>,
+        log_enabled: bool,
+        flushed_first: Option<u64>,
+    ) -> Self {
         Self {
             state: Mutex::new(State {
                 log_enabled,
+                flushed_first,
                 log: None,
                 active,
                 pacer: GroupPacer::new(),
@@ -207,10 +215,9 @@ impl Engine {
     fn write(self: &Arc<Self>, state: &mut State, group: &[Request]) -> Result<Rejections> {
         self.health.check()?;
         self.settle()?;
-        if !state.log_enabled || self.unsettled.replays_legacy_log {
-            // Writes that no log will hold must not come before what an old log holds; and a log of
-            // lsm-db 1.x is retired before there is one of ours.
-            self.wait_for_flush(self.unsettled.replayed_ordinal)?;
+        if let Some(ordinal) = state.flushed_first {
+            self.wait_for_flush(ordinal)?;
+            state.flushed_first = None;
         }
         let rejections = self.rejections(group);
         self.write_group(state, group, &rejections)?;

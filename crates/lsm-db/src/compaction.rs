@@ -89,7 +89,7 @@ impl Engine {
         let engine = Arc::clone(self);
         self.pool.submit(lane::COMPACT, move || {
             engine.choice.is_pending.store(false, Ordering::Release);
-            engine.guarded(|| engine.compact_next());
+            engine.poisoned_by_panic(|| engine.compact_next());
         });
     }
 
@@ -103,7 +103,7 @@ impl Engine {
                 if let Some(engine) = engine.upgrade()
                     && !engine.compactions.retry_is_pending()
                 {
-                    engine.guarded(|| engine.compact_next());
+                    engine.poisoned_by_panic(|| engine.compact_next());
                 }
             });
         });
@@ -138,6 +138,8 @@ impl Engine {
         }
         let claimed = self.claim_job(|version, claims, _| self.next_job(version, claims));
         let Some((job, claim)) = claimed else {
+            // Nothing is left to fail, whatever has failed before and was done in another way.
+            self.compactions.succeeded();
             return self.compact_for_readers();
         };
         match self.run_job(&job, claim) {
@@ -151,7 +153,8 @@ impl Engine {
                 self.schedule_compaction();
             }
             Err(Failure::Input(error) | Failure::Other(error)) => {
-                self.retry_later(lane::COMPACT, error, Self::compactions, Self::compact_next);
+                let error = Arc::new(error);
+                self.retry_later(lane::COMPACT, &error, Self::compactions, Self::compact_next);
             }
         }
     }
@@ -292,11 +295,7 @@ impl Engine {
         let merged = merged.map_err(|error| match error {
             JobError::Source(error) => Failure::Input(error),
             JobError::Sink(error) => Failure::Other(error),
-            _ => Failure::Other(Error::Io {
-                context: "merge runs: the store is closing",
-                path: None,
-                source: std::io::ErrorKind::Interrupted.into(),
-            }),
+            _ => Failure::Other(Error::closing("merge runs: the store is closing")),
         })?;
         if !merged.outputs.is_empty() {
             self.sync_directory()?;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use lsm_compact::{Claims, PickerOptions, debt_bytes, l0_backlog_runs, pick_for_readers};
 use lsm_fs::FileSystem;
-use lsm_scheduler::{Pool, Signal};
+use lsm_scheduler::Pool;
 use lsm_version::{CommitError, Manifest, RunMeta, VersionEdit};
 use lsm_wal::CommitQueue;
 
@@ -31,6 +31,7 @@ use crate::settle::Unsettled;
 use crate::stats::Counters;
 use crate::sync::locked;
 use crate::throttle::Throttle;
+use crate::tickets::{Ticket, Tickets};
 use crate::view::{ReadView, Tree};
 use crate::{Error, LsmConfig, Result};
 
@@ -64,8 +65,9 @@ pub(crate) struct Engine {
     pub(crate) held_views: Arc<HeldViews>,
     /// Log segments below this one hold nothing that is not in a run.
     pub(crate) log_retired_below: AtomicU64,
-    /// Notified whenever a task of a lane ends, well or badly.
-    pub(crate) progress: Signal,
+    /// What callers wait with: its ordinals are those of the memtables whose runs are in the durable
+    /// manifest.
+    pub(crate) tickets: Arc<Tickets<Arc<Error>>>,
     debt: Mutex<Debt>,
     /// Whose turn it is to write, while background work is behind.
     pub(crate) throttle: Throttle,
@@ -105,6 +107,7 @@ impl Engine {
             file_system: parts.file_system,
             held_views: HeldViews::new(parts.pool.scheduler().clone()),
             pool: parts.pool,
+            tickets: Arc::clone(parts.health.tickets()),
             health: parts.health,
             ids: Ids::above(parts.manifest.state().ceilings),
             reaper: parts.reaper,
@@ -123,7 +126,6 @@ impl Engine {
             publication: Publication::new(parts.view, parts.visible),
             gaps: Arc::new(Gaps::new()),
             log_retired_below: AtomicU64::new(0),
-            progress: Signal::new(),
             debt: Mutex::new(Debt::default()),
         });
         engine.note_debt();
@@ -177,6 +179,16 @@ impl Engine {
         self.run_context.closing.load(Ordering::Acquire)
     }
 
+    /// Ends background work: what is being done is finished or given up, what is queued or waits
+    /// for its retry is dropped, and nothing is waited for any more.
+    pub(crate) fn end_work(&self) {
+        self.run_context.closing.store(true, Ordering::Release);
+        let closing = Error::closing("wait for background work: the store is closing");
+        let closing = Arc::new(closing);
+        self.tickets.end(&closing, Arc::clone(&closing));
+        self.pool.shutdown();
+    }
+
     /// Makes an edit durable. Call with the manifest's lock, and publish before letting go of it.
     pub(crate) fn commit_edit(
         &self,
@@ -216,12 +228,6 @@ impl Engine {
         self.reaper.post(paths.collect());
     }
 
-    /// Runs background work, and has whoever waits for progress look again.
-    pub(crate) fn guarded(&self, work: impl FnOnce()) {
-        self.poisoned_by_panic(work);
-        self.progress.notify();
-    }
-
     /// A panic in `work` ends here, and poisons the store like an I/O error.
     pub(crate) fn poisoned_by_panic(&self, work: impl FnOnce()) {
         let Err(panic) = catch_unwind(AssertUnwindSafe(work)) else {
@@ -237,7 +243,6 @@ impl Engine {
             path: None,
             source: io::Error::other(message),
         });
-        self.progress.notify();
     }
 
     /// Has `work` tried again on its lane after a pause, unless that is pending already; gives up
@@ -245,19 +250,18 @@ impl Engine {
     pub(crate) fn retry_later(
         self: &Arc<Self>,
         lane: usize,
-        error: Error,
+        error: &Arc<Error>,
         attempts: fn(&Self) -> &Attempts,
         work: fn(&Arc<Self>),
     ) {
-        let error = Arc::new(error);
-        match attempts(self).failed(&error) {
+        match attempts(self).failed(error) {
             Then::Nothing => {}
-            Then::GiveUp => self.health.poison(&error),
+            Then::GiveUp => self.health.poison(error),
             Then::RetryAfter(pause, retry) => {
                 let engine = Arc::clone(self);
                 self.pool.submit_after(lane, pause, move || {
                     if attempts(&engine).begin(retry) {
-                        engine.guarded(|| work(&engine));
+                        engine.poisoned_by_panic(|| work(&engine));
                     }
                 });
             }
@@ -322,14 +326,14 @@ impl Engine {
         *locked(&self.debt)
     }
 
-    /// Waits until `condition` holds; background work notifies [`Engine::progress`].
-    pub(crate) fn wait_for(&self, condition: impl FnMut() -> bool) -> Result<()> {
-        self.pool
-            .wait(&self.progress, condition)
-            .map_err(|stalled| Error::Io {
-                context: "wait for background work",
-                path: None,
-                source: io::Error::other(stalled),
-            })
+    /// Waits for the answer to `ticket`, which is the result.
+    pub(crate) fn wait(&self, ticket: &Ticket<Arc<Error>>) -> Result<()> {
+        let answer = self.pool.wait(|| ticket.answer(), || ticket.wait());
+        let answer = answer.map_err(|stalled| Error::Io {
+            context: "wait for background work",
+            path: None,
+            source: io::Error::other(stalled),
+        })?;
+        answer.map_err(|error| error.duplicate())
     }
 }

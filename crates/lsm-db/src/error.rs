@@ -204,6 +204,15 @@ impl Error {
         }
     }
 
+    /// Work is not done because the handle is being closed.
+    pub(crate) fn closing(context: &'static str) -> Self {
+        Self::Io {
+            context,
+            path: None,
+            source: io::ErrorKind::Interrupted.into(),
+        }
+    }
+
     pub(crate) fn invalid(reason: &'static str) -> Self {
         Self::InvalidInput { reason }
     }

@@ -4,7 +4,7 @@
 //! seals. The run and its name are durable before the edit that names it; the log segments go
 //! only after that edit is durable.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use lsm_compact::Cursor;
@@ -20,21 +20,15 @@ use crate::sync::locked;
 use crate::view::{LoggedMemtable, ReadView};
 use crate::{Error, Result, lane};
 
-/// How far flushes have come; what `flush` and stalled writers wait for.
+/// What a failed flush leaves to the next.
 #[derive(Debug, Default)]
 pub(crate) struct FlushProgress {
-    /// The ordinal of the last memtable whose run is in the durable manifest.
-    installed: AtomicU64,
     /// A run that was written for the memtable with this ordinal, but not yet installed.
     written: Mutex<Option<(u64, Arc<RunMeta>)>>,
     pub(crate) attempts: Attempts,
 }
 
 impl FlushProgress {
-    pub(crate) fn installed(&self) -> u64 {
-        self.installed.load(Ordering::Acquire)
-    }
-
     fn take_written(&self, ordinal: u64) -> Option<Arc<RunMeta>> {
         let written = locked(&self.written).take()?;
         (written.0 == ordinal).then_some(written.1)
@@ -54,26 +48,15 @@ impl Engine {
         self.wait_for_flush(target)
     }
 
-    /// Waits for the flush of the memtable with ordinal `target`; returns the first failure that
-    /// comes after the call.
+    /// Waits for the flush of the memtable with ordinal `target`, and of those before it. The first
+    /// attempt at any of them that fails is the answer.
     pub(crate) fn wait_for_flush(self: &Arc<Self>, target: u64) -> Result<()> {
-        if self.flushes.installed() >= target {
-            return Ok(());
+        // The ticket first: the attempt that is asked for must find it.
+        let ticket = self.tickets.take(target);
+        if ticket.answer().is_none() {
+            self.submit_flush();
         }
-        let failures = self.flushes.attempts.failure_count();
-        self.submit_flush();
-        self.wait_for(|| {
-            self.flushes.installed() >= target
-                || self.flushes.attempts.failure_count() > failures
-                || self.health.is_poisoned()
-        })?;
-        if self.flushes.installed() >= target {
-            return Ok(());
-        }
-        match self.flushes.attempts.latest() {
-            Some(error) => Err(error.duplicate()),
-            None => self.health.check(),
-        }
+        self.wait(&ticket)
     }
 
     /// Has the oldest sealed memtable flushed, unless a retry is going to.
@@ -90,7 +73,7 @@ impl Engine {
     fn submit_flush(self: &Arc<Self>) {
         let engine = Arc::clone(self);
         self.pool.submit(lane::FLUSH, move || {
-            engine.guarded(|| engine.flush_oldest());
+            engine.poisoned_by_panic(|| engine.flush_oldest());
         });
     }
 
@@ -99,19 +82,29 @@ impl Engine {
         let Some(oldest) = oldest else {
             return;
         };
+        // Either has answered all tickets, or is about to.
         if self.is_closing() || self.health.is_poisoned() {
             return;
         }
         match self.flush_one(&oldest) {
             Ok(()) => {
+                // What is told of failures first: a caller that is answered finds them over.
                 self.flushes.attempts.succeeded();
+                self.tickets.succeeded(oldest.ordinal);
                 self.schedule_compaction();
                 if !self.view().sealed.is_empty() {
                     self.schedule_flush();
                 }
             }
             Err(error) => {
-                self.retry_later(lane::FLUSH, error, Self::flush_attempts, Self::flush_oldest);
+                let error = Arc::new(error);
+                self.retry_later(
+                    lane::FLUSH,
+                    &error,
+                    Self::flush_attempts,
+                    Self::flush_oldest,
+                );
+                self.tickets.failed(oldest.ordinal, &error);
             }
         }
     }
@@ -186,9 +179,6 @@ impl Engine {
             view.tree = tree;
         });
         drop(manifest);
-        self.flushes
-            .installed
-            .store(logged.ordinal, Ordering::Release);
         if let Some(last) = segments.last() {
             self.log_retired_below.store(last + 1, Ordering::Release);
         }

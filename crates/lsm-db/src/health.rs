@@ -1,29 +1,44 @@
-//! The sticky failure that ends writing.
+//! The sticky failure that ends writing, and all waits for background work with it.
 //!
 //! Set once and never lifted: a failed sync leaves open what is on disk, and only a new recovery
-//! can tell. Reads never look here.
+//! can tell. Callers that wait at that moment are told the failure itself; later ones are told
+//! that writing has ended. Reads never look here.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use crate::tickets::Tickets;
 use crate::{Error, Result};
 
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     poison: OnceLock<Arc<str>>,
     unlinking_forbidden: AtomicBool,
+    /// What callers wait with for the work of this store.
+    tickets: Arc<Tickets<Arc<Error>>>,
 }
 
 impl Health {
     /// Ends writing for good. The first cause stays.
     pub(crate) fn poison(&self, cause: &Error) {
-        self.poison.get_or_init(|| cause.in_full().into());
+        let first = self.poison.get_or_init(|| cause.in_full().into());
+        let later = Error::Poisoned {
+            cause: Arc::clone(first),
+        };
+        // A ticket that is taken between the two is answered by the end.
+        self.tickets
+            .end(&Arc::new(cause.duplicate()), Arc::new(later));
     }
 
     /// Ends writing, and unlinking too: an edit of unknown fate may or may not name a file.
     pub(crate) fn poison_and_keep_files(&self, cause: &Error) {
         self.unlinking_forbidden.store(true, Ordering::SeqCst);
         self.poison(cause);
+    }
+
+    /// The tickets that end with the health.
+    pub(crate) fn tickets(&self) -> &Arc<Tickets<Arc<Error>>> {
+        &self.tickets
     }
 
     pub(crate) fn may_unlink(&self) -> bool {
@@ -58,6 +73,7 @@ mod tests {
     fn the_first_cause_stays_and_is_told_in_full() {
         let health = Health::default();
         let failure = |kind: io::ErrorKind| Error::io("sync", Path::new("wal"), kind.into());
+        let waiting = health.tickets().take(1);
         assert!(health.check().is_ok());
         health.poison(&failure(io::ErrorKind::Other));
         health.poison_and_keep_files(&failure(io::ErrorKind::StorageFull));
@@ -66,5 +82,16 @@ mod tests {
             Err(Error::Poisoned { cause }) => assert_eq!(&*cause, "cannot sync (wal): other error"),
             other => panic!("{other:?}"),
         }
+        assert!(matches!(
+            waiting.wait().map_err(|error| error.duplicate()),
+            Err(Error::Io {
+                context: "sync",
+                ..
+            })
+        ));
+        assert!(matches!(
+            health.tickets().take(1).wait().map_err(|error| error.duplicate()),
+            Err(Error::Poisoned { cause }) if &*cause == "cannot sync (wal): other error"
+        ));
     }
 }

@@ -42,6 +42,7 @@ mod source;
 mod stats;
 mod sync;
 mod throttle;
+mod tickets;
 mod view;
 
 pub use bytes::Bytes;

@@ -6,7 +6,6 @@ use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use lsm_format::Entry;
@@ -203,7 +202,7 @@ impl Lsm {
     ///
     /// # Errors
     /// [`Error::Io`] once if the sync fails, then [`Error::Poisoned`]: reopen to find out what is
-    /// durable.
+    /// durable. With the log switched off, as [`flush`](Self::flush).
     pub fn sync(&self) -> Result<()> {
         if self.engine.config.wal_enabled() {
             self.engine.commit(Request::Sync)
@@ -216,8 +215,9 @@ impl Lsm {
     /// Nothing in memory: does nothing.
     ///
     /// # Errors
-    /// The first failure is returned at once; the data stays in memory and in the log, and the
-    /// flush is tried again in the background.
+    /// The first failure of what this call waits for is returned at once. The data stays in memory,
+    /// and in the log if there is one, and the flush is tried again in the background. Call again
+    /// to wait for that. If the failure has ended writing, later calls get [`Error::Poisoned`].
     pub fn flush(&self) -> Result<()> {
         self.engine.flush()
     }
@@ -226,8 +226,28 @@ impl Lsm {
     /// it, so that nothing of it that was deleted or overwritten is left. Returns when that is
     /// done; what is written meanwhile is not waited for.
     ///
+    /// Runs that need no merge are read through and checked, so each run of the range has been read
+    /// whole, or written anew, when this returns `Ok`: it costs at least one read of the range. The
+    /// space of what was replaced is back then too, unless a snapshot, iterator or cursor holds it.
+    /// Several callers may have ranges that overlap; each waits for its own only. The policy's own
+    /// compactions go on meanwhile, by turns. Works also if the policy is off.
+    ///
     /// # Errors
-    /// As [`flush`](Self::flush); a failed merge changes nothing.
+    /// As [`flush`](Self::flush). [`Error::Corruption`] names a damaged run that lies in the range, or
+    /// outside of it but in the way: the range is compacted up to its keys, or not at all, and the
+    /// same call says so again. Compact the ranges beside it. Any other failed merge is returned
+    /// once and changes nothing: call again.
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = lsm_db::Lsm::open(dir.path())?;
+    /// store.put("log/1", "old")?;
+    /// store.delete("log/1")?;
+    /// store.compact_range("log/".."log0")?;
+    /// assert_eq!(store.stats().levels.iter().map(|level| level.entries).sum::<u64>(), 0);
+    /// # Ok::<(), lsm_db::Error>(())
+    /// ```
     pub fn compact_range<K: AsRef<[u8]>, R: RangeBounds<K>>(&self, range: R) -> Result<()> {
         let owned = |bound: Bound<Bytes>| bound.map(|key| key.to_vec());
         let (lower, upper) = owned_bounds(&range);
@@ -245,8 +265,25 @@ impl Lsm {
     ///
     /// Snapshots, iterators and cursors that are still alive go on, and keep the directory locked.
     ///
+    /// With the log switched off, Ok means that every write is in a run, and the first failure of a
+    /// flush that this call waits for is returned. Retries of it end with the handle, so what no
+    /// run holds by then is lost. To lose nothing, call [`flush`](Self::flush) until it says Ok,
+    /// and close then. With a log, nothing acknowledged is lost: what was not flushed is read from
+    /// the log by the next open.
+    ///
     /// # Errors
     /// Whatever [`drop`] would have to swallow: a failed flush or sync, or [`Error::Poisoned`].
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// let config = lsm_db::LsmConfig::new().wal(false);
+    /// let store = lsm_db::Lsm::open_with(dir.path(), config)?;
+    /// store.put("ada", "1815")?;
+    /// store.flush()?; // can be called again if it fails …
+    /// store.close()?; // … and then this has nothing left to lose
+    /// # Ok::<(), lsm_db::Error>(())
+    /// ```
     pub fn close(self) -> Result<()> {
         self.shut_down()
         // Dropping comes next, finds the store closed, and does nothing more.
@@ -261,10 +298,9 @@ impl Lsm {
         } else {
             self.flush()
         };
-        let closing = &self.engine.run_context.closing;
-        closing.store(true, Ordering::Release);
-        self.engine.pool.shutdown();
-        flushed.and(self.engine.mark_clean())
+        self.engine.end_work();
+        let marked = self.engine.mark_clean();
+        flushed.and(marked)
     }
 }
 

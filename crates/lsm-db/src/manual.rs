@@ -19,9 +19,13 @@ use lsm_version::Manifest;
 use crate::compaction::{Failure, job_sources};
 use crate::engine::Engine;
 use crate::sync::locked;
+use crate::tickets::Promise;
 use crate::{Error, Result};
 
 type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
+/// What a call is told that a close came before.
+const CLOSING: &str = "compact a range: the store is closing";
 
 /// How many entries of a run are read between two looks at whether the store is closing.
 const ENTRIES_BETWEEN_STOPS: u64 = 4096;
@@ -30,7 +34,7 @@ const ENTRIES_BETWEEN_STOPS: u64 = 4096;
 #[derive(Debug)]
 pub(crate) struct Manual {
     owed: Mutex<Owed>,
-    outcome: Mutex<Option<Result<()>>>,
+    outcome: Promise<Arc<Error>>,
 }
 
 /// The ranges that callers wait for.
@@ -48,13 +52,18 @@ struct Queue {
 
 impl Manuals {
     /// Owes what the manifest's version holds of a range.
-    fn begin(&self, manifest: &MutexGuard<'_, Manifest>, range: &KeyRange) -> Arc<Manual> {
+    fn begin(
+        &self,
+        manifest: &MutexGuard<'_, Manifest>,
+        range: &KeyRange,
+        outcome: Promise<Arc<Error>>,
+    ) -> Arc<Manual> {
         let (lower, upper) = range;
         let (lower, upper) = (lower.as_ref(), upper.as_ref());
         let (lower, upper) = (lower.map(Vec::as_slice), upper.map(Vec::as_slice));
         let manual = Arc::new(Manual {
             owed: Mutex::new(Owed::new(&manifest.state().version, lower, upper)),
-            outcome: Mutex::default(),
+            outcome,
         });
         locked(&self.queue).waiting.push_back(Arc::clone(&manual));
         manual
@@ -90,32 +99,17 @@ impl Manuals {
     }
 }
 
-impl Manual {
-    fn answer(&self, outcome: Result<()>) {
-        *locked(&self.outcome) = Some(outcome);
-    }
-
-    fn is_answered(&self) -> bool {
-        locked(&self.outcome).is_some()
-    }
-}
-
 impl Engine {
     /// Compacts what overlaps a range now to the deepest level that holds any of it.
     pub(crate) fn compact_range(self: &Arc<Self>, range: &KeyRange) -> Result<()> {
         self.flush()?;
-        let manual = self.manuals.begin(&locked(&self.manifest), range);
+        let closing = Arc::new(Error::closing(CLOSING));
+        let (outcome, ticket) = self.tickets.promise(closing);
+        let manual = self.manuals.begin(&locked(&self.manifest), range, outcome);
         self.choose_later();
-        let waited = self.wait_for(|| {
-            manual.is_answered() || self.health.is_poisoned() || self.is_closing()
-        });
+        let waited = self.wait(&ticket);
         self.manuals.end(&manual);
-        waited?;
-        let outcome = locked(&manual.outcome).take();
-        outcome.unwrap_or_else(|| {
-            self.health.check()?;
-            Err(closing())
-        })
+        waited
     }
 
     /// Takes the next step for a caller.
@@ -130,11 +124,9 @@ impl Engine {
             )),
             (OwedStep::Done, _) => {
                 self.manuals.end(manual);
-                let (engine, manual) = (Arc::clone(self), Arc::clone(manual));
-                self.reaper.after_all(move || {
-                    manual.answer(Ok(()));
-                    engine.progress.notify();
-                });
+                let manual = Arc::clone(manual);
+                self.reaper
+                    .after_all(move || manual.outcome.answer(&Ok(())));
                 Ok(())
             }
             // The job in the way has the lane choose again when it ends.
@@ -142,7 +134,7 @@ impl Engine {
         };
         if let Err(error) = done {
             self.manuals.end(manual);
-            manual.answer(Err(error));
+            manual.outcome.answer(&Err(Arc::new(error)));
         }
         self.choose_later();
     }
@@ -155,7 +147,13 @@ impl Engine {
         let version = &manifest.state().version;
         let set_aside = |id| self.set_aside.contains(id);
         let mut owed = locked(&manual.owed);
-        let step = pick_owed(version, &self.picker_options, &claims, &set_aside, &mut owed);
+        let step = pick_owed(
+            version,
+            &self.picker_options,
+            &claims,
+            &set_aside,
+            &mut owed,
+        );
         let claim = match &step {
             OwedStep::Job(job) | OwedStep::Check(job) => Some(claims.claim(job)),
             _ => None,
@@ -192,7 +190,7 @@ impl Engine {
             while source.is_positioned() {
                 entry_count += 1;
                 if entry_count.is_multiple_of(ENTRIES_BETWEEN_STOPS) && self.is_closing() {
-                    return Err(Failure::Other(closing()));
+                    return Err(Failure::Other(Error::closing(CLOSING)));
                 }
                 source.next().map_err(Failure::Input)?;
             }
@@ -212,13 +210,5 @@ impl Engine {
             }
             Failure::Other(error) => error,
         }
-    }
-}
-
-fn closing() -> Error {
-    Error::Io {
-        context: "compact a range: the store is closing",
-        path: None,
-        source: std::io::ErrorKind::Interrupted.into(),
     }
 }

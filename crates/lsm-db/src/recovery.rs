@@ -304,6 +304,11 @@ fn build(
     let replayed_ordinal = sealed.first().map_or(0, |logged| logged.ordinal);
     let active = LoggedMemtable::new(replayed_ordinal + 1, capacity_bytes, &run_context);
     let active = Arc::new(active);
+    let log_enabled = config.wal_enabled();
+    // Writes that no log will hold must not come before what an old log holds; and a log of
+    // lsm-db 1.x is retired before there is one of ours.
+    let precedes_writes = replayed_ordinal > 0 && (!log_enabled || legacy.is_replayed);
+    let flushed_first = precedes_writes.then_some(replayed_ordinal);
     let log_end = log.end;
     run_context.settled.store(!is_owed, Ordering::Release);
     let owed = is_owed.then(|| Owed {
@@ -325,12 +330,11 @@ fn build(
         reaper,
         run_context,
         manifest,
-        committer: Committer::new(Arc::clone(&active), config.wal_enabled()),
+        committer: Committer::new(Arc::clone(&active), log_enabled, flushed_first),
         unsettled: Unsettled::new(
             log_options,
             log_end,
             replayed_ordinal,
-            legacy.is_replayed,
             state.unnamed.len(),
             owed,
         ),

@@ -32,8 +32,6 @@ pub(crate) struct Unsettled {
     latest: Mutex<Option<Arc<Error>>>,
     /// The ordinal of the last memtable that was replayed; 0 if nothing was.
     pub(crate) replayed_ordinal: u64,
-    /// Whether what was replayed is a log of `lsm-db` 1.x.
-    pub(crate) replays_legacy_log: bool,
     /// How many runs of `lsm-db` 1.x came that nothing named.
     pub(crate) unnamed_runs: usize,
 }
@@ -61,7 +59,6 @@ impl Unsettled {
         log_options: LogOptions,
         log_end: Option<Position>,
         replayed_ordinal: u64,
-        replays_legacy_log: bool,
         unnamed_runs: usize,
         owed: Option<Owed>,
     ) -> Self {
@@ -76,7 +73,6 @@ impl Unsettled {
             log_end: known_end,
             latest: Mutex::new(None),
             replayed_ordinal,
-            replays_legacy_log,
             unnamed_runs,
         }
     }
@@ -243,11 +239,19 @@ impl Engine {
     }
 
     /// Ends the log and the manifest with marks that claim all before them, so that the next open
-    /// finds everything durable.
+    /// finds everything durable. Refuses to if it would not.
     pub(crate) fn mark_clean(&self) -> Result<()> {
         self.health.check()?;
         self.settle()?;
         let mut committer = self.committer.lock();
+        // The leader's lock is held: nothing is written meanwhile.
+        if !self.config.wal_enabled() && self.view().holds_writes() {
+            return Err(Error::io(
+                "close the store cleanly: writes are in memory only",
+                &self.directory,
+                io::ErrorKind::Other.into(),
+            ));
+        }
         let closed = match committer.log_if_started() {
             Some(log) => log.close().map_err(|error| self.log_failed(error))?,
             None => None,
@@ -281,3 +285,6 @@ fn has_its_end(file_system: &dyn FileSystem, path: &Path) -> io::Result<bool> {
     file.read_exact_at(&mut end, at)?;
     Ok(end == MAGIC)
 }
+
+#[cfg(test)]
+mod tests;

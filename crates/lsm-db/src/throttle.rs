@@ -20,8 +20,8 @@
 //!    at half as many memtables, so this takes writers that 1 does not hold, or memtables of a few
 //!    writes.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lsm_compact::{Outflow, PressureOptions, Turn, pressure, share};
@@ -129,18 +129,20 @@ impl Throttle {
 
 impl Engine {
     /// Slows a write of `bytes` down as far as background work is behind.
-    pub(crate) fn throttle(self: &Arc<Self>, bytes: u64) -> Result<()> {
+    pub(crate) fn throttle(&self, bytes: u64) -> Result<()> {
         self.health.check()?;
         let attempts = [&self.flushes.attempts, &self.compactions];
         if let Some(error) = attempts.iter().find_map(|lane| lane.take_unreported()) {
             return Err(error.duplicate());
         }
-        let (sealed, sealed_bytes) = {
+        let (too_many, sealed_bytes) = {
             let view = self.view();
-            (view.sealed.len(), view.sealed_bytes())
+            // Newest first: once this one is flushed, one less than the maximum waits.
+            let too_many = view.sealed.get(SEALED_MAX - 1).map(|logged| logged.ordinal);
+            (too_many, view.sealed_bytes())
         };
-        if sealed >= SEALED_MAX {
-            self.wait_for_room()?;
+        if let Some(ordinal) = too_many {
+            self.wait_for_room(ordinal)?;
         }
         let pressure = self.throttle.pressure(sealed_bytes);
         if pressure <= 0.0 {
@@ -155,23 +157,13 @@ impl Engine {
         Ok(())
     }
 
-    fn wait_for_room(self: &Arc<Self>) -> Result<()> {
+    /// Waits for the flush of the memtable with this ordinal. If flushes are failing it does not
+    /// wait for them to succeed: the retries go on, and so may the writer, later.
+    fn wait_for_room(&self, ordinal: u64) -> Result<()> {
         let start = self.pool.scheduler().now();
-        self.wait_for(|| {
-            self.view().sealed.len() < SEALED_MAX
-                || self.flushes.attempts.latest().is_some()
-                || self.health.is_poisoned()
-        })?;
+        let flushed = self.wait(&self.tickets.take_unless_failing(ordinal));
         self.note_stall(self.pool.scheduler().now().saturating_sub(start));
-        self.health.check()?;
-        if self.view().sealed.len() < SEALED_MAX {
-            return Ok(());
-        }
-        // Not waiting for space: the retries go on, and so may the writer, later.
-        match self.flushes.attempts.latest() {
-            Some(error) => Err(error.duplicate()),
-            None => Ok(()),
-        }
+        flushed
     }
 
     fn note_stall(&self, duration: Duration) {

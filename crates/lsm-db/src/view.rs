@@ -415,6 +415,11 @@ impl ReadView {
             .sum()
     }
 
+    /// Whether any memtable holds a write: one that no run of a durable manifest has.
+    pub(crate) fn holds_writes(&self) -> bool {
+        self.memtables().any(|logged| !logged.memtable.is_empty())
+    }
+
     pub(crate) fn sealed_bytes(&self) -> u64 {
         self.sealed.iter().map(|logged| logged.bytes()).sum()
     }

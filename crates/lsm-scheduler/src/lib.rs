@@ -3,7 +3,6 @@
 
 mod lane;
 mod pool;
-mod signal;
 mod stepped;
 mod threads;
 
@@ -13,7 +12,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use pool::{Pool, Stalled};
-pub use signal::Signal;
 use stepped::Stepper;
 
 /// How background work runs, and what time it is.

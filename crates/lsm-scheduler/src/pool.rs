@@ -9,13 +9,12 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
-use crate::signal::Signal;
 use crate::stepped::Stepper;
 use crate::threads::{self, Message};
 use crate::{Kind, Scheduler};
 
-/// A wait that can never end: the scheduler is stepped, nothing is left to run, and the condition
-/// does not hold. A bug of whoever waits, found instead of a hang.
+/// A wait that can never end: the scheduler is stepped, nothing is left to run, and what is waited
+/// for is not there. A bug in the caller, found instead of a hang.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stalled;
 
@@ -126,24 +125,24 @@ impl Pool {
         }
     }
 
-    /// Waits until `condition` holds, looking again whenever `signal` is notified; stepped, runs
-    /// other tasks meanwhile.
+    /// Waits for what background work gives, and returns it.
+    ///
+    /// On threads that is one call of `block`, which waits as it likes and returns what was given.
+    /// Stepped, other tasks run until `poll` returns it.
     ///
     /// # Errors
-    /// [`Stalled`], on a stepped scheduler, when nothing is left to run and it still doesn't hold.
-    pub fn wait(
+    /// [`Stalled`], on a stepped scheduler, when nothing is left to run and `poll` still returns
+    /// `None`.
+    pub fn wait<T>(
         &self,
-        signal: &Signal,
-        mut condition: impl FnMut() -> bool,
-    ) -> Result<(), Stalled> {
+        mut poll: impl FnMut() -> Option<T>,
+        block: impl FnOnce() -> T,
+    ) -> Result<T, Stalled> {
         match &self.scheduler.kind {
-            Kind::Threads(_) => {
-                signal.block_until(condition);
-                Ok(())
-            }
+            Kind::Threads(_) => Ok(block()),
             Kind::Stepped(stepper) => loop {
-                if condition() {
-                    return Ok(());
+                if let Some(given) = poll() {
+                    return Ok(given);
                 }
                 if !stepper.step() {
                     return Err(Stalled);

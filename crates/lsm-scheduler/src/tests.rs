@@ -2,7 +2,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::{Scheduler, Signal, Stalled};
+use crossbeam_channel::unbounded;
+
+use crate::{Scheduler, Stalled};
 
 fn order_of(seed: u64) -> Vec<(usize, usize)> {
     let scheduler = Scheduler::stepped(seed);
@@ -49,7 +51,25 @@ fn stepped_time_moves_only_for_sleepers_and_delayed_tasks() {
 fn a_wait_that_nothing_can_end_is_reported_not_hung() {
     let scheduler = Scheduler::stepped(0);
     let pool = scheduler.pool("stalled", 1).unwrap();
-    assert_eq!(pool.wait(&Signal::new(), || false), Err(Stalled));
+    let nothing = || None::<()>;
+    assert_eq!(
+        pool.wait(nothing, || unreachable!("no thread blocks")),
+        Err(Stalled)
+    );
+}
+
+#[test]
+fn a_wait_steps_no_further_than_to_what_it_waits_for() {
+    let scheduler = Scheduler::stepped(0);
+    let pool = scheduler.pool("waits", 1).unwrap();
+    let (sender, receiver) = unbounded();
+    for task in 0..3 {
+        let sender = sender.clone();
+        pool.submit(0, move || sender.send(task).unwrap());
+    }
+    let poll = || receiver.try_recv().ok().filter(|task| *task == 1);
+    assert_eq!(pool.wait(poll, || unreachable!("no thread blocks")), Ok(1));
+    assert_eq!(scheduler.run_until_idle(10), 1);
 }
 
 #[test]
@@ -61,7 +81,8 @@ fn a_lane_is_not_reentered_by_a_task_that_waits() {
         let (inner, inside) = (pool.clone(), Arc::clone(&inside));
         pool.submit(0, move || {
             assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
-            assert_eq!(inner.wait(&Signal::new(), || false), Err(Stalled));
+            let nothing = || None::<()>;
+            assert_eq!(inner.wait(nothing, || unreachable!()), Err(Stalled));
             inside.fetch_sub(1, Ordering::SeqCst);
         });
     }
@@ -72,21 +93,20 @@ fn a_lane_is_not_reentered_by_a_task_that_waits() {
 #[test]
 fn threads_run_tasks_wake_waiters_and_survive_a_panic() {
     let pool = Scheduler::threads().pool("threads", 2).unwrap();
-    let (count, signal) = (Arc::new(AtomicUsize::new(0)), Arc::new(Signal::new()));
+    let (sender, receiver) = unbounded();
     let silence = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     pool.submit(0, || panic!("a task's own trouble"));
     for lane in [0, 1] {
         for delay in [0, 20] {
-            let (count, signal) = (Arc::clone(&count), Arc::clone(&signal));
+            let sender = sender.clone();
             pool.submit_after(lane, Duration::from_millis(delay), move || {
-                count.fetch_add(1, Ordering::SeqCst);
-                signal.notify();
+                sender.send(lane).unwrap();
             });
         }
     }
-    pool.wait(&signal, || count.load(Ordering::SeqCst) == 4)
-        .unwrap();
+    let four = || receiver.iter().take(4).sum::<usize>();
+    assert_eq!(pool.wait(|| unreachable!("threads block"), four), Ok(2));
     std::panic::set_hook(silence);
     assert_eq!(pool.panic_count(), 1);
     pool.shutdown();

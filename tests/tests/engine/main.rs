@@ -71,4 +71,6 @@ mod surface;
 #[cfg(test)]
 mod visibility;
 #[cfg(test)]
+mod waits;
+#[cfg(test)]
 mod warming;

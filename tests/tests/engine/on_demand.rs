@@ -111,7 +111,11 @@ fn with_damage_at(number: usize) -> Result<(Machine, Lsm, PathBuf), Box<dyn std:
     for path in runs(&machine.disk, machine.dir())? {
         let layout = layout(&read_file(&machine.disk, &path)?).ok_or("not a run")?;
         let wanted = key(number);
-        if let Some(block) = layout.blocks.iter().find(|block| block.keys.contains(&wanted)) {
+        if let Some(block) = layout
+            .blocks
+            .iter()
+            .find(|block| block.keys.contains(&wanted))
+        {
             let at = block.bytes.start + 4;
             damage(&machine.disk, &path, |bytes| bytes[at] ^= 1)?;
             damaged = Some(path);
@@ -236,7 +240,9 @@ fn the_outputs_of_a_job_that_runs_at_the_start_of_a_call_are_not_lost_track_of()
             parked.wait_for_arrival();
             parked.release();
         });
-        (0..300).step_by(3).try_for_each(|number| db.delete(key(number)))?;
+        (0..300)
+            .step_by(3)
+            .try_for_each(|number| db.delete(key(number)))?;
         db.flush()?;
         db.compact_range::<&[u8], _>(..)
     })?;

@@ -170,12 +170,7 @@ impl Picker<'_> {
 
     /// The runs of a stretch, oldest first as many as a job may take, with what they overlap at
     /// the output level.
-    fn l0_merge(
-        &self,
-        runs: &[&Arc<RunMeta>],
-        stretch: &[usize],
-        bytes_max: u64,
-    ) -> Option<Job> {
+    fn l0_merge(&self, runs: &[&Arc<RunMeta>], stretch: &[usize], bytes_max: u64) -> Option<Job> {
         // Each run is older than those before it, so the rest of a stretch is closed over older
         // overlapping runs wherever it is cut.
         let mut bytes = 0_u64;

@@ -106,10 +106,8 @@ impl Picker<'_> {
         if (self.set_aside)(first.id) {
             return Some(OwedStep::Blocked(first.id));
         }
-        // At the deepest level of the range a run may still lie above others outside of it; then its
-        // tombstones are needed until it has joined them.
-        let goes_down = owed.reaches_below(self.version, level)
-            || first.tombstone_count > 0 && self.lies_above_another(level, first);
+        let goes_down =
+            owed.reaches_below(self.version, level) || self.is_needed_above(level, owed);
         if goes_down {
             return Some(self.descent(level, places, owed));
         }
@@ -121,6 +119,16 @@ impl Picker<'_> {
             return None;
         }
         Some(self.checked(level, places, owed))
+    }
+
+    /// Whether a run at the deepest level of the range lies above others outside of it and has tombstones,
+    /// which are needed until it has joined these. Only the first and the last of the range can. All go
+    /// down with it then, so that the range has one level.
+    fn is_needed_above(&self, level: usize, owed: &Owed) -> bool {
+        let runs = self.version.level(level);
+        let in_range = &runs.runs()[places_in(runs, owed.range())];
+        let mut ends = in_range.first().into_iter().chain(in_range.last());
+        ends.any(|run| run.tombstone_count > 0 && self.lies_above_another(level, run))
     }
 
     /// A job that takes the first of the runs at `places` deeper, with those after it as far as they
@@ -214,8 +222,12 @@ impl Picker<'_> {
         let in_range = places_in(level, owed.range());
         in_range.contains(&place)
             && in_range.contains(&(place + 1))
-            && [place, place + 1].iter().all(|at| !(self.set_aside)(level.runs()[*at].id))
-            && level.runs()[place].file_len.saturating_add(level.runs()[place + 1].file_len)
+            && [place, place + 1]
+                .iter()
+                .all(|at| !(self.set_aside)(level.runs()[*at].id))
+            && level.runs()[place]
+                .file_len
+                .saturating_add(level.runs()[place + 1].file_len)
                 <= self.options.run_target_bytes()
     }
 
@@ -231,9 +243,8 @@ impl Picker<'_> {
         let mut clean_bytes = 0_u64;
         for place in end..places.end {
             let run = &runs[place];
-            let is_needed_above = run.tombstone_count > 0 && self.lies_above_another(level, run);
             bytes = bytes.saturating_add(run.file_len);
-            if (self.set_aside)(run.id) || is_needed_above || bytes > self.demand_bytes_max() {
+            if (self.set_aside)(run.id) || bytes > self.demand_bytes_max() {
                 break;
             }
             if self.is_to_rewrite(level, place, owed) {
@@ -304,7 +315,8 @@ impl Picker<'_> {
 
     /// The bytes of all inputs of a job on demand, if it has more than one run to bring down.
     fn demand_bytes_max(&self) -> u64 {
-        self.policy_job_bytes_max().max(self.version.bytes() / DEMAND_JOBS)
+        self.policy_job_bytes_max()
+            .max(self.version.bytes() / DEMAND_JOBS)
     }
 
     /// The bytes from which on a stretch of runs that need no merge is not taken along by one.
@@ -314,7 +326,10 @@ impl Picker<'_> {
 
     /// What a job of the policy out of level 0 may come to, with what lies below it.
     fn policy_job_bytes_max(&self) -> u64 {
-        let below = self.options.base_bytes().saturating_mul(self.options.level_fanout() / 2);
+        let below = self
+            .options
+            .base_bytes()
+            .saturating_mul(self.options.level_fanout() / 2);
         self.l0_job_bytes_max().saturating_add(below)
     }
 }

@@ -33,7 +33,11 @@ impl CarriedRuns {
         };
         let mut next = old.next();
         for step in 0..new.len() {
-            let place = if is_level_zero { new.len() - 1 - step } else { step };
+            let place = if is_level_zero {
+                new.len() - 1 - step
+            } else {
+                step
+            };
             while let Some(run) = next {
                 let is_same = run.meta().id == new[place].id;
                 if !is_same && !is_level_zero && run.meta().smallest_key > new[place].smallest_key {
@@ -48,13 +52,17 @@ impl CarriedRuns {
             }
         }
         let rest = next.into_iter().chain(old);
-        self.left.extend(rest.map(|run| (run.meta().id, Arc::clone(run))));
+        self.left
+            .extend(rest.map(|run| (run.meta().id, Arc::clone(run))));
         self.stayed.insert(at, stayed);
     }
 
     /// The run of `meta`, at a place of level `at`, if the old tree had it.
     pub(super) fn take(&mut self, at: usize, place: usize, meta: &RunMeta) -> Option<Arc<Run>> {
-        let stayed = self.stayed.get_mut(&at).and_then(|level| level.get_mut(place)?.take());
+        let stayed = self
+            .stayed
+            .get_mut(&at)
+            .and_then(|level| level.get_mut(place)?.take());
         stayed.or_else(|| self.left.get(&meta.id).cloned())
     }
 }

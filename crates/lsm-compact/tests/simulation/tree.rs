@@ -1,30 +1,24 @@
-//! The policy on small trees with real entries: whatever is flushed, picked, run at once, set aside
-//! and finished in whatever order, every key reads as a plain map says, and the picking ends.
-
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
+//! A tree whose runs are in memory, with jobs that are under way, demands on it, and a map of what
+//! every key has to read as.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
-use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::ops::Bound::{Excluded, Included};
 use std::sync::Arc;
 
 use lsm_compact::{
     ClaimId, Claims, Elision, Job, JobKind, Owed, OwedStep, PickerOptions, Sink, SliceCursor,
-    Splitter, debt_bytes, edit_for, move_edit, pick, pick_owed,
+    Splitter, edit_for, move_edit, pick, pick_owed,
 };
 use lsm_version::{RunId, RunMeta, Version, VersionEdit};
-use quickcheck::{Arbitrary, Gen, QuickCheck};
+use quickcheck::{Arbitrary, Gen};
 
 type Entries = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 const ENTRY_BYTES: u64 = 10;
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     /// Keys in a window of the key space, so that runs differ in what they overlap.
     Flush {
         first: u8,
@@ -69,29 +63,29 @@ struct Running {
 }
 
 /// A compaction on demand that is under way, from a key up to another.
-struct Demand {
+pub(crate) struct Demand {
     lower: u8,
     upper: u8,
-    owed: Owed,
+    pub(crate) owed: Owed,
     /// What the keys read as at its start, and the last write before it.
     model: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     last_value: u64,
 }
 
 /// A tree whose runs are in memory.
-struct Tree {
-    demands: Vec<Demand>,
+pub(crate) struct Tree {
+    pub(crate) demands: Vec<Demand>,
     /// The number of the last write of each key.
     written: BTreeMap<Vec<u8>, u64>,
-    options: PickerOptions,
-    version: Version,
+    pub(crate) options: PickerOptions,
+    pub(crate) version: Version,
     runs: HashMap<RunId, Entries>,
     claims: Claims,
     running: Vec<Running>,
-    aside: HashSet<RunId>,
+    pub(crate) aside: HashSet<RunId>,
     next_id: RunId,
     next_value: u64,
-    model: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    pub(crate) model: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
 /// Collects the outputs of a job.
@@ -121,7 +115,7 @@ impl Sink for Outputs {
 }
 
 impl Tree {
-    fn new(options: PickerOptions) -> Self {
+    pub(crate) fn new(options: PickerOptions) -> Self {
         Self {
             options,
             version: Version::empty(),
@@ -160,7 +154,7 @@ impl Tree {
         self.check_reads();
     }
 
-    fn flush(&mut self, first: u8, keys: &[u8], deletes: bool) {
+    pub(crate) fn flush(&mut self, first: u8, keys: &[u8], deletes: bool) {
         let mut entries = BTreeMap::new();
         for key in keys {
             self.next_value += 1;
@@ -178,11 +172,12 @@ impl Tree {
         });
     }
 
-    fn flush_deletes(&mut self, keys: &[u8]) {
+    pub(crate) fn flush_deletes(&mut self, keys: &[u8]) {
         let entries: BTreeMap<_, _> = keys.iter().map(|key| (vec![*key], None)).collect();
         self.next_value += 1;
         let number = self.next_value;
-        self.written.extend(entries.keys().map(|key| (key.clone(), number)));
+        self.written
+            .extend(entries.keys().map(|key| (key.clone(), number)));
         self.model.extend(entries.clone());
         let run = self.add_run(entries.into_iter().collect());
         self.install(&VersionEdit {
@@ -214,7 +209,7 @@ impl Tree {
         }
     }
 
-    fn demand(&mut self, lower: u8, upper: u8) {
+    pub(crate) fn demand(&mut self, lower: u8, upper: u8) {
         let owed = Owed::new(&self.version, Included(&[lower]), Excluded(&[upper]));
         self.demands.push(Demand {
             lower,
@@ -226,14 +221,14 @@ impl Tree {
     }
 
     /// Starts the policy's next job.
-    fn start(&mut self) -> bool {
+    pub(crate) fn start(&mut self) -> bool {
         let set_aside = |id| self.aside.contains(&id);
         let job = pick(&self.version, &self.options, &self.claims, &set_aside);
         job.is_some_and(|job| self.begin(job))
     }
 
     /// Takes the next step of a demand. `false` if it is over, waits, or is blocked.
-    fn start_owed(&mut self, at: usize) -> bool {
+    pub(crate) fn start_owed(&mut self, at: usize) -> bool {
         let mut demand = self.demands.swap_remove(at);
         let set_aside = |id| self.aside.contains(&id);
         let (options, claims) = (&self.options, &self.claims);
@@ -370,7 +365,7 @@ impl Tree {
             .collect()
     }
 
-    fn step(&mut self, step: &Step) {
+    pub(crate) fn step(&mut self, step: &Step) {
         match step {
             Step::Flush {
                 first,
@@ -410,14 +405,14 @@ impl Tree {
         }
     }
 
-    fn finish_all(&mut self) {
+    pub(crate) fn finish_all(&mut self) {
         while !self.running.is_empty() {
             self.finish(0);
         }
     }
 
     /// Picks and finishes until nothing is left to do.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let mut jobs = 0;
         while self.start() {
             self.finish_all();
@@ -427,7 +422,7 @@ impl Tree {
     }
 
     /// Goes on with all demands until none is left.
-    fn settle_demands(&mut self) {
+    pub(crate) fn settle_demands(&mut self) {
         let mut steps = 0;
         while !self.demands.is_empty() {
             self.start_owed(0);
@@ -436,193 +431,4 @@ impl Tree {
             assert!(steps < 5000, "a demand never ends: {:?}", self.version);
         }
     }
-}
-
-fn options() -> PickerOptions {
-    PickerOptions {
-        l0_trigger: 3,
-        run_bytes_target: 60,
-        level_base_bytes: 120,
-        fanout: 4,
-        level_count: 5,
-    }
-}
-
-#[test]
-fn no_order_of_jobs_changes_what_any_key_reads_as_and_picking_ends() {
-    fn holds(steps: Vec<Step>) {
-        let mut tree = Tree::new(options());
-        for step in &steps {
-            tree.step(step);
-        }
-        tree.finish_all();
-        tree.settle_demands();
-        tree.settle();
-        assert_eq!(
-            debt_bytes(&tree.version, &tree.options, &|id| tree.aside.contains(&id)),
-            0,
-            "what is left to do is not debt: {:?}",
-            tree.version
-        );
-    }
-    QuickCheck::new()
-        .rng(Gen::new(120))
-        .tests(400)
-        .quickcheck(holds as fn(Vec<Step>));
-}
-
-#[test]
-fn compacting_the_whole_range_leaves_one_level_without_tombstones() {
-    fn holds(steps: Vec<Step>) {
-        let mut tree = Tree::new(options());
-        for step in steps
-            .iter()
-            .filter(|step| !matches!(step, Step::SetAside(_)))
-        {
-            tree.step(step);
-        }
-        tree.finish_all();
-        tree.demands.clear();
-        tree.demand(0, u8::MAX);
-        // The bound of the whole range, which no key of a byte is.
-        tree.demands[0].owed = Owed::new(&tree.version, Unbounded, Unbounded);
-        tree.settle_demands();
-        let levels = tree
-            .version
-            .levels()
-            .iter()
-            .filter(|level| !level.is_empty());
-        assert!(levels.count() <= 1, "{:?}", tree.version);
-        assert!(tree.version.runs().all(|(_, run)| run.tombstone_count == 0));
-        let live = tree.model.values().flatten().count() as u64;
-        assert_eq!(
-            tree.version
-                .runs()
-                .map(|(_, run)| run.entry_count)
-                .sum::<u64>(),
-            live
-        );
-    }
-    QuickCheck::new()
-        .rng(Gen::new(80))
-        .tests(200)
-        .quickcheck(holds as fn(Vec<Step>));
-}
-
-#[test]
-fn compacting_a_part_of_the_range_ends_and_leaves_nothing_droppable_in_it() {
-    fn holds(steps: Vec<Step>, lower: u8, upper: u8) {
-        let mut tree = Tree::new(options());
-        for step in steps
-            .iter()
-            .filter(|step| !matches!(step, Step::SetAside(_)))
-        {
-            tree.step(step);
-        }
-        tree.finish_all();
-        tree.demand(lower, upper);
-        tree.settle_demands();
-        let in_range =
-            |run: &RunMeta| run.overlaps(&(Included(&[lower][..]), Excluded(&[upper][..])));
-        let reached: HashSet<_> = tree
-            .version
-            .runs()
-            .filter(|(_, run)| in_range(run))
-            .map(|(level, _)| level)
-            .collect();
-        assert!(
-            reached.len() <= 1 && !reached.contains(&0),
-            "{lower}..{upper} {:?}",
-            tree.version
-        );
-        for (level, run) in tree.version.runs().filter(|(_, run)| in_range(run)) {
-            assert_eq!(run.tombstone_count, 0, "level {level} {run:?}");
-        }
-    }
-    QuickCheck::new()
-        .rng(Gen::new(80))
-        .tests(200)
-        .quickcheck(holds as fn(Vec<Step>, u8, u8));
-}
-
-#[test]
-fn a_queue_keeps_no_tombstones_below_its_first_level() {
-    let mut tree = Tree::new(options());
-    for head in 0..120_u8 {
-        // Take two at the front, append two at the end.
-        tree.flush(head.wrapping_mul(2), &[100, 101], false);
-        let front = head.wrapping_mul(2);
-        tree.flush_deletes(&[front, front.wrapping_add(1)]);
-        tree.settle();
-    }
-    let deeper = tree.version.levels().iter().skip(1);
-    assert_eq!(
-        deeper.map(|level| level.tombstone_count()).sum::<u64>(),
-        0,
-        "{:?}",
-        tree.version
-    );
-    assert!(
-        tree.version
-            .runs()
-            .map(|(_, run)| run.entry_count)
-            .sum::<u64>()
-            < 120
-    );
-}
-
-#[test]
-fn what_was_deleted_leaves_nothing_behind_though_level_zero_is_below_its_trigger() {
-    let mut tree = Tree::new(options());
-    let keys: Vec<u8> = (0..240).collect();
-    for chunk in keys.chunks(40) {
-        tree.flush(0, chunk, false);
-        tree.settle();
-    }
-    for chunk in keys.chunks(60) {
-        tree.flush_deletes(chunk);
-        tree.settle();
-    }
-    assert_eq!(tree.version.run_count(), 0, "{:?}", tree.version);
-}
-
-/// A demand was made of the outputs of all jobs too, and so never ended beside a writer. It is to take no
-/// more steps than follow from the keys and the options.
-#[test]
-fn a_demand_ends_in_a_bounded_number_of_steps_whatever_is_written_beside_it() {
-    fn holds(steps: Vec<Step>, writes: Vec<(u8, Vec<u8>, bool)>, lower: u8, upper: u8) {
-        let mut tree = Tree::new(options());
-        for step in &steps {
-            tree.step(step);
-        }
-        tree.finish_all();
-        tree.settle_demands();
-        tree.demand(lower, upper);
-        let l0_runs = tree.version.level(0).len();
-        // Two jobs in a row of a level, the first of which does not end at a key that it was to end at,
-        // have as many bytes as a stretch that a merge stops for: an eighth of 2 * 120 + 4 / 2 * 120. An
-        // entry has ten, and there is one of a key in each of the two levels: so three keys or more.
-        let jobs_per_level = 2 * 256 / 3 + 2;
-        let steps_max = l0_runs + tree.options.level_count * jobs_per_level;
-        let mut writes = writes.iter().cycle();
-        for step in 0.. {
-            assert!(step <= steps_max, "{step} steps: {:?}", tree.version);
-            tree.start_owed(0);
-            tree.finish_all();
-            if tree.demands.is_empty() {
-                break;
-            }
-            if let Some((first, keys, deletes)) = writes.next()
-                && !keys.is_empty()
-            {
-                tree.flush(*first, keys, *deletes);
-            }
-            tree.start();
-            tree.finish_all();
-        }
-    }
-    QuickCheck::new()
-        .rng(Gen::new(80))
-        .tests(200)
-        .quickcheck(holds as fn(Vec<Step>, Vec<(u8, Vec<u8>, bool)>, u8, u8));
 }
