@@ -38,18 +38,22 @@ fn fill(db: &Lsm, count: usize) -> lsm_db::Result<()> {
 #[test]
 fn callers_beside_writers_come_back() -> TestResult {
     const KEYS: usize = 2000;
+    /// Many times what is put while the calls take as long as they should.
+    const PUTS_MAX: usize = 200_000;
     for (writers, callers) in [(1, 1), (3, 3)] {
         let machine = Machine::on_threads(small_runs());
         let db = machine.open()?;
         fill(&db, KEYS)?;
-        let calls_left = AtomicUsize::new(callers * 3);
+        let (calls_left, puts) = (AtomicUsize::new(callers * 3), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             let writers: Vec<_> = (0..writers)
                 .map(|writer| {
-                    let (db, calls_left) = (&db, &calls_left);
+                    let (db, calls_left, puts) = (&db, &calls_left, &puts);
                     scope.spawn(move || -> lsm_db::Result<()> {
                         let mut random = Random::new(writer);
-                        while calls_left.load(Ordering::Relaxed) > 0 {
+                        while calls_left.load(Ordering::Relaxed) > 0
+                            && puts.fetch_add(1, Ordering::Relaxed) < PUTS_MAX
+                        {
                             db.put(key(random.below(KEYS)), [b'w'; 500])?;
                         }
                         Ok(())
@@ -61,7 +65,6 @@ fn callers_beside_writers_come_back() -> TestResult {
                     let (db, calls_left) = (&db, &calls_left);
                     scope.spawn(move || -> lsm_db::Result<()> {
                         for _ in 0..3 {
-                            // It comes back, or this test does not: the writers end after the callers.
                             let called = db.compact_range(key(caller * 100)..);
                             calls_left.fetch_sub(1, Ordering::Relaxed);
                             called?;
@@ -75,6 +78,8 @@ fn callers_beside_writers_come_back() -> TestResult {
             }
             TestResult::Ok(())
         })?;
+        let puts = puts.into_inner();
+        assert!(puts < PUTS_MAX, "the calls ended with the writers");
         db.compact_range::<&[u8], _>(..)?;
         assert_eq!(total(&db.stats(), |level| level.entries), KEYS as u64);
     }

@@ -241,8 +241,8 @@ impl Picker<'_> {
         let mut end = places.start + 1;
         let mut bytes: u64 = runs[start..end].iter().map(|run| run.file_len).sum();
         let mut clean_bytes = 0_u64;
-        for place in end..places.end {
-            let run = &runs[place];
+        let after = places.start + 1..places.end;
+        for (place, run) in after.clone().zip(&runs[after]) {
             bytes = bytes.saturating_add(run.file_len);
             if (self.set_aside)(run.id) || bytes > self.demand_bytes_max() {
                 break;
