@@ -13,7 +13,7 @@ pub(crate) const OVERLAP_RUNS_MAX: u64 = 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PickerOptions {
     /// The number of L0 runs that starts a compaction. `usize::MAX` turns the policy off:
-    /// [`pick`](crate::pick) answers `None` and no debt is counted; [`pick_range`](crate::pick_range)
+    /// [`pick`](crate::pick) answers `None` and no debt is counted; [`pick_owed`](crate::pick_owed)
     /// works all the same.
     pub l0_trigger: usize,
     /// The size in bytes at which a job ends one output run and begins the next.

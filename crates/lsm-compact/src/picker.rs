@@ -20,7 +20,8 @@ mod join;
 pub(crate) mod l0;
 mod manual;
 
-use std::ops::Bound;
+pub use manual::OwedStep;
+
 use std::sync::Arc;
 
 use lsm_version::{RunId, RunMeta, Version};
@@ -28,6 +29,7 @@ use lsm_version::{RunId, RunMeta, Version};
 use crate::claims::Claims;
 use crate::job::Job;
 use crate::options::PickerOptions;
+use crate::owed::Owed;
 use crate::targets::{Targets, l0_score};
 
 /// How many times the target size a run at the last level has to be before it is split. Well above
@@ -117,33 +119,60 @@ pub fn pick_for_readers(
     picker.l0_job_for_readers(&picker.unblocked_l0_runs())
 }
 
-/// The next compaction that brings the keys between `lower` and `upper` to their final place.
+/// What a compaction on demand does next about what it still owes.
 ///
-/// For compaction on demand: run the job, install its edit and ask again, until the answer is
-/// `None`. Then every run that spans a part of the range is at the deepest level that the range
-/// reaches, and holds no tombstone that could be dropped; and no two neighbours of the range would
-/// fit one run of the target size. Neighbouring keys in the same runs come along. Works also when
-/// the policy is off.
+/// Do it, tell [`Owed::follow`], and ask again, until the answer is [`OwedStep::Done`]. Then nothing
+/// is left in the range of what was overwritten or deleted there at the start: each key that was not
+/// written since has one entry at most, at the deepest level that the range reaches, and no
+/// tombstone. No two runs of the start are left there that would fit one; and every run of the range
+/// was read whole or written anew since the start. Neighbouring keys in the same runs come along.
+/// Works also when the policy is off.
 ///
-/// Only runs that `is_wanted` count, `&|_| true` for all: on a busy store name those that were
-/// there at the start and what they were merged into, or there is always one more to do.
+/// A job merges as many runs as have no more bytes together than a job of the policy out of level 0
+/// may, or than a 64th of the tree, and one run of a level with all that it overlaps below if that is
+/// more. So the number of jobs goes by bytes: it grows neither with the number of runs, nor without
+/// end with what is written between the jobs.
 ///
-/// `None` may also mean that running jobs stand in the way: ask again when they have released
-/// their claims. Runs set aside stay, with what they block.
-#[must_use]
-pub fn pick_range(
+/// As with [`pick`]: nothing set aside is touched, and no job conflicts with `claims`. Call it under
+/// the lock that guards installing versions, with the version of the moment: keys that need no job
+/// are discharged by looking at it.
+///
+/// # Examples
+///
+/// ```
+/// use std::ops::Bound::Unbounded;
+/// use std::sync::Arc;
+///
+/// use lsm_compact::{Claims, Owed, OwedStep, PickerOptions, edit_for, move_edit, pick_owed};
+/// use lsm_version::{RunMeta, Version, VersionEdit};
+///
+/// let run = |id, smallest: &'static str, largest: &'static str| {
+///     Arc::new(RunMeta {
+///         id, file_len: 1 << 20, entry_count: 1000, tombstone_count: 0, index_len: 4096,
+///         index_crc: 0, smallest_key: smallest.into(), largest_key: largest.into(),
+///     })
+/// };
+/// let added = vec![(6, run(1, "a", "f")), (0, run(2, "c", "m"))];
+/// let version = Version::empty().apply(&VersionEdit { added, ..Default::default() })?;
+///
+/// let (options, claims) = (PickerOptions::default(), Claims::new());
+/// let mut owed = Owed::new(&version, Unbounded, Unbounded);
+/// let OwedStep::Job(job) = pick_owed(&version, &options, &claims, &|_| false, &mut owed) else {
+///     unreachable!("run 2 hides a part of run 1");
+/// };
+/// let version = version.apply(&edit_for(&job, vec![run(3, "a", "m")]))?;
+/// owed.follow(&job, &version);
+/// assert_eq!(pick_owed(&version, &options, &claims, &|_| false, &mut owed), OwedStep::Done);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn pick_owed(
     version: &Version,
     options: &PickerOptions,
     claims: &Claims,
     set_aside: &dyn Fn(RunId) -> bool,
-    is_wanted: &dyn Fn(RunId) -> bool,
-    lower: Bound<&[u8]>,
-    upper: Bound<&[u8]>,
-) -> Option<Job> {
-    let picker = Picker::new(version, options, claims, set_aside);
-    let in_range = |run: &RunMeta| is_wanted(run.id) && run.overlaps(&(lower, upper));
-    let descent = picker.in_range(is_wanted, lower, upper);
-    descent.or_else(|| picker.strict_join_job(in_range))
+    owed: &mut Owed,
+) -> OwedStep {
+    Picker::new(version, options, claims, set_aside).owed_step(owed)
 }
 
 impl<'a> Picker<'a> {
@@ -177,7 +206,7 @@ impl<'a> Picker<'a> {
         scored.retain(|&(score, level)| score > 1.0 || level == 0 && score >= 1.0);
         scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         scored.into_iter().find_map(|(_, level)| match level {
-            0 => self.l0_job(l0_runs, |_| true),
+            0 => self.l0_job(l0_runs, self.l0_job_bytes_max()),
             _ => self.level_job(level, |_| true),
         })
     }

@@ -3,10 +3,13 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+use std::ops::Bound::Unbounded;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lsm_compact::{Claims, Job, JobKind, PickerOptions, edit_for, move_edit, pick, pick_range};
+use lsm_compact::{
+    Claims, Job, JobKind, Owed, OwedStep, PickerOptions, edit_for, move_edit, pick, pick_owed,
+};
 use lsm_version::{RunMeta, Version, VersionEdit};
 
 /// What a run takes beside its entries, as a file does.
@@ -331,23 +334,21 @@ fn on_demand_no_two_neighbours_stay_that_fit_one_run_and_each_byte_is_written_ab
             ..VersionEdit::default()
         });
         let bytes = store.version.level(6).bytes();
-        let everything = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
-        let next = |store: &Store| {
-            let (lower, upper) = everything;
-            let nothing = &|_| false;
-            pick_range(
-                &store.version,
-                &store.options,
-                &Claims::new(),
-                nothing,
-                &|_| true,
-                lower,
-                upper,
-            )
-        };
-        while let Some(job) = next(&store) {
-            store.install(&job);
+        let mut owed = Owed::new(&store.version, Unbounded, Unbounded);
+        loop {
+            let (version, options) = (&store.version, &store.options);
+            match pick_owed(version, options, &Claims::new(), &|_| false, &mut owed) {
+                OwedStep::Job(job) => {
+                    store.install(&job);
+                    owed.follow(&job, &store.version);
+                }
+                OwedStep::Check(job) => {
+                    owed.follow(&job, &store.version);
+                }
+                _ => break,
+            }
         }
+        assert!(owed.is_done(), "{owed:?}");
         for pair in store.version.level(6).runs().windows(2) {
             assert!(pair[0].file_len + pair[1].file_len > target, "{pair:?}");
         }

@@ -15,7 +15,9 @@
 //! ```
 //!
 //! Other commands: `targets`, `scores`, `debt aside=…`, and `settle range=…`, which picks, pretends
-//! that the outputs are as large as the inputs, and goes on until there is nothing to do.
+//! that the outputs are as large as the inputs, and goes on until there is nothing to do. With a
+//! range, what is picked is owed; `check` lists runs that are only to be read, and a run set aside
+//! that stands in the way ends it.
 //! `LSM_BLESS=1 cargo test -p lsm-compact --test picker_cases` writes the answers found.
 
 #![expect(
@@ -36,8 +38,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lsm_compact::{
-    Claims, Job, JobKind, PickerOptions, Targets, debt_bytes, edit_for, l0_backlog_runs, move_edit,
-    pick, pick_for_readers, pick_range, scores,
+    Claims, Job, JobKind, Owed, OwedStep, PickerOptions, Targets, debt_bytes, edit_for,
+    l0_backlog_runs, move_edit, pick, pick_for_readers, pick_owed, scores,
 };
 use lsm_version::{RunId, RunMeta, Version, VersionEdit};
 
@@ -137,6 +139,24 @@ fn job_text(job: &Job) -> String {
     text
 }
 
+fn step_text(step: &OwedStep) -> String {
+    match step {
+        OwedStep::Job(job) => job_text(job),
+        OwedStep::Check(job) => {
+            let ids: Vec<_> = job
+                .inputs
+                .iter()
+                .map(|(_, run)| run.id.to_string())
+                .collect();
+            format!("check L{} {}", job.output_level, ids.join(" "))
+        }
+        OwedStep::Blocked(id) => format!("blocked by {id}"),
+        OwedStep::Waiting => "waiting".to_owned(),
+        OwedStep::Done => "done".to_owned(),
+        other => panic!("an unknown step: {other:?}"),
+    }
+}
+
 impl Tree {
     fn define(&mut self, words: &[&str], lines: &[&str]) -> String {
         let mut options = PickerOptions {
@@ -195,23 +215,61 @@ impl Tree {
     fn pick(&self, arguments: &Arguments) -> Option<Job> {
         let set_aside = |id| arguments.aside.contains(&id);
         let (version, options, claims) = (&self.version, &self.options, &arguments.claims);
-        match &arguments.range {
-            None if arguments.readers => pick_for_readers(version, options, claims, &set_aside),
-            None => pick(version, options, claims, &set_aside),
-            Some([lower, upper]) => {
-                let (lower, upper) = (lower.as_ref(), upper.as_ref());
-                let (lower, upper) = (lower.map(Vec::as_slice), upper.map(Vec::as_slice));
-                pick_range(
-                    version,
-                    options,
-                    claims,
-                    &set_aside,
-                    &|_| true,
-                    lower,
-                    upper,
-                )
+        match arguments.readers {
+            true => pick_for_readers(version, options, claims, &set_aside),
+            false => pick(version, options, claims, &set_aside),
+        }
+    }
+
+    fn owed(&self, range: &[Bound<Vec<u8>>; 2]) -> Owed {
+        let [lower, upper] = range
+            .each_ref()
+            .map(|bound| bound.as_ref().map(Vec::as_slice));
+        Owed::new(&self.version, lower, upper)
+    }
+
+    fn pick_owed(&self, arguments: &Arguments, owed: &mut Owed) -> OwedStep {
+        let set_aside = |id| arguments.aside.contains(&id);
+        pick_owed(
+            &self.version,
+            &self.options,
+            &arguments.claims,
+            &set_aside,
+            owed,
+        )
+    }
+
+    fn settle(&mut self, arguments: &Arguments) -> String {
+        let mut text = String::new();
+        let mut owed = arguments.range.as_ref().map(|range| self.owed(range));
+        loop {
+            assert!(text.len() < 10_000, "never settles:\n{text}");
+            let (job, is_check) = match &mut owed {
+                None => match self.pick(arguments) {
+                    Some(job) => (job, false),
+                    None => break,
+                },
+                Some(owed) => match self.pick_owed(arguments, owed) {
+                    OwedStep::Job(job) => (job, false),
+                    OwedStep::Check(job) => (job, true),
+                    OwedStep::Done => break,
+                    ended => {
+                        writeln!(text, "{}", step_text(&ended)).unwrap();
+                        break;
+                    }
+                },
+            };
+            if is_check {
+                writeln!(text, "{}", step_text(&OwedStep::Check(job.clone()))).unwrap();
+            } else {
+                writeln!(text, "{}", job_text(&job)).unwrap();
+                self.install(&job);
+            }
+            if let Some(owed) = &mut owed {
+                assert!(owed.follow(&job, &self.version), "nothing came of {job:?}");
             }
         }
+        text + &self.levels_text()
     }
 
     /// One output as large as all inputs, without tombstones if it lies at the bottom.
@@ -254,18 +312,16 @@ impl Tree {
         let arguments = arguments(&words);
         let set_aside = |id| arguments.aside.contains(&id);
         match name {
-            "pick" => self
-                .pick(&arguments)
-                .map_or_else(|| "none".to_owned(), |job| job_text(&job)),
-            "settle" => {
-                let mut text = String::new();
-                while let Some(job) = self.pick(&arguments) {
-                    writeln!(text, "{}", job_text(&job)).unwrap();
-                    self.install(&job);
-                    assert!(text.len() < 10_000, "never settles:\n{text}");
+            "pick" => match &arguments.range {
+                Some(range) => {
+                    let mut owed = self.owed(range);
+                    step_text(&self.pick_owed(&arguments, &mut owed))
                 }
-                text + &self.levels_text()
-            }
+                None => self
+                    .pick(&arguments)
+                    .map_or_else(|| "none".to_owned(), |job| job_text(&job)),
+            },
+            "settle" => self.settle(&arguments),
             "targets" => {
                 let targets = Targets::of(&self.version, &self.options);
                 format!(
@@ -343,7 +399,7 @@ fn joins_of_neighbours_are_as_drawn() {
 
 #[test]
 fn picks_on_demand_are_as_drawn() {
-    check("pick_range.txt");
+    check("pick_owed.txt");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! finds a damaged input sets it aside and changes nothing, and other jobs go on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use lsm_compact::{
@@ -43,14 +43,16 @@ impl SetAside {
         locked(&self.runs).values().next().cloned()
     }
 
-    /// What was found in one of `runs`.
-    pub(crate) fn error_in<'a>(
-        &self,
-        mut runs: impl Iterator<Item = &'a Arc<RunMeta>>,
-    ) -> Option<Arc<Error>> {
-        let damaged = locked(&self.runs);
-        runs.find_map(|run| damaged.get(&run.id).cloned())
+    /// What was found in this one, if it is one of them.
+    pub(crate) fn error_of(&self, id: RunId) -> Option<Arc<Error>> {
+        locked(&self.runs).get(&id).cloned()
     }
+}
+
+/// Whether the lane is going to choose its next job.
+#[derive(Debug, Default)]
+pub(crate) struct Choice {
+    is_pending: AtomicBool,
 }
 
 /// Why a job failed.
@@ -74,11 +76,19 @@ impl Engine {
 
     /// Has the policy's next job run, unless a retry is going to.
     pub(crate) fn schedule_compaction(self: &Arc<Self>) {
-        if self.compactions.retry_is_pending() {
+        if !self.compactions.retry_is_pending() {
+            self.choose_later();
+        }
+    }
+
+    /// Has the lane choose what to do next, once for all who ask before it does.
+    pub(crate) fn choose_later(self: &Arc<Self>) {
+        if self.choice.is_pending.swap(true, Ordering::AcqRel) {
             return;
         }
         let engine = Arc::clone(self);
         self.pool.submit(lane::COMPACT, move || {
+            engine.choice.is_pending.store(false, Ordering::Release);
             engine.poisoned_by_panic(|| engine.compact_next());
         });
     }
@@ -105,9 +115,25 @@ impl Engine {
         pick(version, &self.picker_options, claims, &set_aside)
     }
 
-    /// Runs one picked job, and comes back for the next.
+    /// Runs one job, and comes back for the next: by turns one that a caller waits for and one of the
+    /// policy, as long as there are both. Whoever's job it was, it may have made work for the policy.
     fn compact_next(self: &Arc<Self>) {
         if self.is_closing() || self.health.is_poisoned() {
+            return;
+        }
+        match self.manuals.take_turn() {
+            Some(manual) => self.compact_on_demand(&manual),
+            None => {
+                self.compact_for_policy();
+                if !self.manuals.is_empty() {
+                    self.choose_later();
+                }
+            }
+        }
+    }
+
+    fn compact_for_policy(self: &Arc<Self>) {
+        if self.compactions.retry_is_pending() {
             return;
         }
         let claimed = self.claim_job(|version, claims, _| self.next_job(version, claims));
@@ -284,14 +310,14 @@ impl Engine {
         self.commit_edit(&mut manifest, edit)?;
         let old = Arc::clone(&self.view().tree);
         let tree = self.next_tree(&manifest);
-        let inputs = job.inputs.iter();
-        let inputs = inputs.filter_map(|(level, input)| old.run(usize::from(*level), input));
         let mut cached_bytes = 0;
-        for run in inputs.filter(|run| !kept.contains(&run.meta().id)) {
-            cached_bytes += run.cached_bytes();
-            run.retire();
+        for run in inputs_in(job, &old).flatten() {
+            if !kept.contains(&run.meta().id) {
+                cached_bytes += run.cached_bytes();
+                run.retire();
+            }
         }
-        self.manuals.follow(job, &kept);
+        self.manuals.follow(&manifest, job);
         self.change_view(|view| view.tree = Arc::clone(&tree));
         drop(manifest);
         self.note_debt();
@@ -305,22 +331,27 @@ impl Engine {
     }
 }
 
+/// The job's inputs in a tree, each in one step, as they stand in the order of their levels; `None` for
+/// one that is not there.
+fn inputs_in<'t>(job: &'t Job, tree: &'t Tree) -> impl Iterator<Item = Option<&'t Arc<Run>>> {
+    let mut level_zero = tree.level_zero().iter();
+    job.inputs.iter().map(move |(level, meta)| match level {
+        0 => level_zero.find(|run| run.meta().id == meta.id),
+        _ => tree.run(usize::from(*level), meta),
+    })
+}
+
 /// The job's inputs as cursors, newest first.
-fn job_sources(job: &Job, tree: &Tree) -> Result<Vec<Source>> {
-    let find = |level: u8, meta: &RunMeta| {
-        let run = tree.run(usize::from(level), meta).cloned();
-        run.ok_or_else(|| Error::Io {
-            context: "find a run of the job in the tree",
-            path: None,
-            source: std::io::ErrorKind::NotFound.into(),
-        })
+pub(crate) fn job_sources(job: &Job, tree: &Tree) -> Result<Vec<Source>> {
+    let missing = || Error::Io {
+        context: "find a run of the job in the tree",
+        path: None,
+        source: std::io::ErrorKind::NotFound.into(),
     };
+    let mut inputs = inputs_in(job, tree).map(|run| run.cloned().ok_or_else(missing));
     job.sources()
-        .map(|inputs| {
-            let runs: Result<Arc<[_]>> = inputs
-                .iter()
-                .map(|(level, meta)| find(*level, meta))
-                .collect();
+        .map(|source| {
+            let runs: Result<Arc<[_]>> = inputs.by_ref().take(source.len()).collect();
             runs.map(|runs| Source::level(runs, Caching::Bypass))
         })
         .collect()

@@ -17,7 +17,7 @@ use lsm_wal::CommitQueue;
 
 use crate::attempts::{Attempts, Then};
 use crate::commit::{Committer, Request};
-use crate::compaction::SetAside;
+use crate::compaction::{Choice, SetAside};
 use crate::flush::FlushProgress;
 use crate::gaps::{Gaps, ReaderGaps};
 use crate::health::Health;
@@ -55,6 +55,7 @@ pub(crate) struct Engine {
     pub(crate) compactions: Attempts,
     pub(crate) claims: Mutex<Claims>,
     pub(crate) set_aside: SetAside,
+    pub(crate) choice: Choice,
     pub(crate) manuals: Manuals,
     /// What readers start from. Its view is changed by [`Engine::change_view`].
     pub(crate) publication: Publication<ReadView>,
@@ -120,6 +121,7 @@ impl Engine {
             compactions: Attempts::default(),
             claims: Mutex::new(Claims::default()),
             set_aside: SetAside::default(),
+            choice: Choice::default(),
             manuals: Manuals::default(),
             publication: Publication::new(parts.view, parts.visible),
             gaps: Arc::new(Gaps::new()),

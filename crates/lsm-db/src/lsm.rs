@@ -227,13 +227,33 @@ impl Lsm {
     /// it, so that nothing of it that was deleted or overwritten is left. Returns when that is
     /// done; what is written meanwhile is not waited for.
     ///
+    /// Runs that need no merge are read through and checked, so each run of the range has been read
+    /// whole, or written anew, when this returns `Ok`: it costs at least one read of the range. The
+    /// space of what was replaced is back then too, unless a snapshot, iterator or cursor holds it.
+    /// Several callers may have ranges that overlap; each waits for its own only. The policy's own
+    /// compactions go on meanwhile, by turns. Works also if the policy is off.
+    ///
     /// # Errors
-    /// As [`flush`](Self::flush); a failed merge changes nothing.
+    /// As [`flush`](Self::flush). [`Error::Corruption`] names a damaged run that lies in the range, or
+    /// outside of it but in the way: the range is compacted up to its keys, or not at all, and the
+    /// same call says so again. Compact the ranges beside it. Any other failed merge is returned
+    /// once and changes nothing: call again.
+    ///
+    /// # Examples
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = lsm_db::Lsm::open(dir.path())?;
+    /// store.put("log/1", "old")?;
+    /// store.delete("log/1")?;
+    /// store.compact_range("log/".."log0")?;
+    /// assert_eq!(store.stats().levels.iter().map(|level| level.entries).sum::<u64>(), 0);
+    /// # Ok::<(), lsm_db::Error>(())
+    /// ```
     pub fn compact_range<K: AsRef<[u8]>, R: RangeBounds<K>>(&self, range: R) -> Result<()> {
         let owned = |bound: Bound<Bytes>| bound.map(|key| key.to_vec());
         let (lower, upper) = owned_bounds(&range);
         let engine = self.engine_of_this_process()?;
-        engine.compact_range((owned(lower), owned(upper)))
+        engine.compact_range(&(owned(lower), owned(upper)))
     }
 
     /// What the store is made of, and what it has done since it was opened.

@@ -1,131 +1,214 @@
 //! Compaction on demand: a range is brought to its final place, while the caller waits.
 //!
-//! 1. What has to get there is fixed when the call is made: the runs that overlap the range then,
-//!    and whatever comes out of jobs that take them in, the policy's own jobs included. Runs that
-//!    are flushed later do not count, or a busy store would never be done.
-//! 2. One job at a time on the compaction lane, so that the policy's own jobs go on between them.
+//! 1. What a call owes is fixed when it is made, and only shrinks: see [`Owed`]. Runs that are flushed
+//!    later do not count, or a busy store would never be done.
+//! 2. The books are changed only with the manifest's lock held: made, looked at beside the version to
+//!    choose a step, and told of each job in the critical section that installs it, whoever asked for it.
+//! 3. One step at a time on the compaction lane, by turns with the policy's jobs. So the lane makes
+//!    its next choice after each, and the policy's next job is never left behind.
+//! 4. A call leaves the books with its answer, whatever that is.
+//! 5. `Ok` is answered when what was replaced has been unlinked, or is held by a reader's view.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use lsm_compact::{Job, pick_range};
-use lsm_version::RunId;
+use lsm_compact::{ClaimId, Cursor, Job, Owed, OwedStep, pick_owed};
+use lsm_version::Manifest;
 
-use crate::compaction::Failure;
+use crate::compaction::{Failure, job_sources};
 use crate::engine::Engine;
 use crate::sync::locked;
 use crate::tickets::Promise;
-use crate::{Error, Result, lane};
+use crate::{Error, Result};
 
 type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
+/// What a call is told that a close came before.
+const CLOSING: &str = "compact a range: the store is closing";
+
+/// How many entries of a run are read between two looks at whether the store is closing.
+const ENTRIES_BETWEEN_STOPS: u64 = 4096;
+
+/// A range that a caller waits for.
 #[derive(Debug)]
-struct Manual {
-    range: KeyRange,
-    /// The runs that have to get to their final place.
-    wanted: Mutex<BTreeSet<RunId>>,
+pub(crate) struct Manual {
+    owed: Mutex<Owed>,
+    outcome: Promise<Arc<Error>>,
 }
 
-impl Manual {
-    fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
-        let (lower, upper) = &self.range;
-        (
-            lower.as_ref().map(Vec::as_slice),
-            upper.as_ref().map(Vec::as_slice),
-        )
-    }
-}
-
-/// The ranges that somebody waits for.
+/// The ranges that callers wait for.
 #[derive(Debug, Default)]
 pub(crate) struct Manuals {
-    waiting: Mutex<Vec<Arc<Manual>>>,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// The one whose turn comes next first.
+    waiting: VecDeque<Arc<Manual>>,
+    is_policys_turn: bool,
 }
 
 impl Manuals {
-    /// `job` was installed, and left the runs `outputs`: what was wanted is now in them.
-    pub(crate) fn follow(&self, job: &Job, outputs: &BTreeSet<RunId>) {
-        for manual in locked(&self.waiting).iter() {
-            let mut wanted = locked(&manual.wanted);
-            let inputs = job.inputs.iter();
-            let taken = inputs.filter(|(_, run)| wanted.remove(&run.id)).count();
-            if taken > 0 {
-                wanted.extend(outputs);
-            }
+    /// Owes what the manifest's version holds of a range.
+    fn begin(
+        &self,
+        manifest: &MutexGuard<'_, Manifest>,
+        range: &KeyRange,
+        outcome: Promise<Arc<Error>>,
+    ) -> Arc<Manual> {
+        let (lower, upper) = range;
+        let (lower, upper) = (lower.as_ref(), upper.as_ref());
+        let (lower, upper) = (lower.map(Vec::as_slice), upper.map(Vec::as_slice));
+        let manual = Arc::new(Manual {
+            owed: Mutex::new(Owed::new(&manifest.state().version, lower, upper)),
+            outcome,
+        });
+        locked(&self.queue).waiting.push_back(Arc::clone(&manual));
+        manual
+    }
+
+    fn end(&self, manual: &Arc<Manual>) {
+        let mut queue = locked(&self.queue);
+        queue.waiting.retain(|other| !Arc::ptr_eq(other, manual));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        locked(&self.queue).waiting.is_empty()
+    }
+
+    /// The range whose turn it is; `None` if it is the policy's.
+    pub(crate) fn take_turn(&self) -> Option<Arc<Manual>> {
+        let mut queue = locked(&self.queue);
+        queue.is_policys_turn = !queue.is_policys_turn && !queue.waiting.is_empty();
+        if !queue.is_policys_turn {
+            return None;
+        }
+        let first = queue.waiting.pop_front()?;
+        queue.waiting.push_back(Arc::clone(&first));
+        Some(first)
+    }
+
+    /// `job` was installed, and what it took down is not owed any more.
+    pub(crate) fn follow(&self, manifest: &MutexGuard<'_, Manifest>, job: &Job) {
+        let version = &manifest.state().version;
+        for manual in &locked(&self.queue).waiting {
+            locked(&manual.owed).follow(job, version);
         }
     }
 }
 
 impl Engine {
     /// Compacts what overlaps a range now to the deepest level that holds any of it.
-    pub(crate) fn compact_range(self: &Arc<Self>, range: KeyRange) -> Result<()> {
+    pub(crate) fn compact_range(self: &Arc<Self>, range: &KeyRange) -> Result<()> {
         self.flush()?;
-        let manual = Arc::new(Manual {
-            range,
-            wanted: Mutex::default(),
-        });
-        {
-            // Listed before it looks: no job can take a run away unseen.
-            locked(&self.manuals.waiting).push(Arc::clone(&manual));
-            let version = Arc::clone(&self.view().tree.version);
-            let overlapping = version
-                .runs()
-                .filter(|(_, run)| run.overlaps(&manual.bounds()));
-            locked(&manual.wanted).extend(overlapping.map(|(_, run)| run.id));
-        }
-        let (outcome, ticket) = self.tickets.promise(Arc::new(Error::closing(
-            "compact a range: the store is closing",
-        )));
-        self.submit_manual(Arc::clone(&manual), outcome);
+        let closing = Arc::new(Error::closing(CLOSING));
+        let (outcome, ticket) = self.tickets.promise(closing);
+        let manual = self.manuals.begin(&locked(&self.manifest), range, outcome);
+        self.choose_later();
         let waited = self.wait(&ticket);
-        locked(&self.manuals.waiting).retain(|other| !Arc::ptr_eq(other, &manual));
+        self.manuals.end(&manual);
         waited
     }
 
-    fn submit_manual(self: &Arc<Self>, manual: Arc<Manual>, outcome: Promise<Arc<Error>>) {
-        let engine = Arc::clone(self);
-        self.pool.submit(lane::COMPACT, move || {
-            let mut compacted = None;
-            engine.poisoned_by_panic(|| compacted = Some(engine.compact_some_of(&manual)));
-            match compacted {
-                Some(Ok(true)) => engine.submit_manual(manual, outcome),
-                Some(Ok(false)) => outcome.answer(&Ok(())),
-                Some(Err(error)) => outcome.answer(&Err(Arc::new(error))),
-                // It panicked, and the end that came of that was the answer.
-                None => {}
+    /// Takes the next step for a caller.
+    pub(crate) fn compact_on_demand(self: &Arc<Self>, manual: &Arc<Manual>) {
+        let (step, claim) = self.claim_step(manual);
+        let done = match (step, claim) {
+            (OwedStep::Job(job), Some(claim)) => self.run_owed(manual, &job, claim),
+            (OwedStep::Check(job), Some(claim)) => self.check_owed(&job, claim),
+            (OwedStep::Blocked(id), _) => Err(self.set_aside.error_of(id).map_or_else(
+                || Error::corrupt_file("set aside", &self.run_context.run_path(id)),
+                |error| error.duplicate(),
+            )),
+            (OwedStep::Done, _) => {
+                self.manuals.end(manual);
+                let manual = Arc::clone(manual);
+                self.reaper
+                    .after_all(move || manual.outcome.answer(&Ok(())));
+                Ok(())
             }
-        });
+            // The job in the way has the lane choose again when it ends.
+            _ => return,
+        };
+        if let Err(error) = done {
+            self.manuals.end(manual);
+            manual.outcome.answer(&Err(Arc::new(error)));
+        }
+        self.choose_later();
     }
 
-    /// Returns whether there may be more to do.
-    fn compact_some_of(self: &Arc<Self>, manual: &Manual) -> Result<bool> {
-        self.health.check()?;
-        let options = &self.picker_options;
-        let (lower, upper) = manual.bounds();
-        let is_wanted = |id: RunId| locked(&manual.wanted).contains(&id);
-        let claimed = self.claim_job(|version, claims, set_aside| {
-            pick_range(
-                version, options, claims, set_aside, &is_wanted, lower, upper,
-            )
-        });
-        let Some((job, claim)) = claimed else {
-            // A damaged run that stands in the way leaves the work undone: say so.
-            let version = Arc::clone(&self.view().tree.version);
-            let runs = version.runs().map(|(_, run)| run);
-            let overlapping = runs.filter(|run| run.overlaps(&(lower, upper)));
-            return match self.set_aside.error_in(overlapping) {
-                Some(error) => Err(error.duplicate()),
-                None => Ok(false),
-            };
+    /// Chooses the next step and claims it. Keys that need none are discharged by looking at the version,
+    /// so that must not change meanwhile.
+    fn claim_step(&self, manual: &Manual) -> (OwedStep, Option<ClaimId>) {
+        let manifest = locked(&self.manifest);
+        let mut claims = locked(&self.claims);
+        let version = &manifest.state().version;
+        let set_aside = |id| self.set_aside.contains(id);
+        let mut owed = locked(&manual.owed);
+        let step = pick_owed(
+            version,
+            &self.picker_options,
+            &claims,
+            &set_aside,
+            &mut owed,
+        );
+        let claim = match &step {
+            OwedStep::Job(job) | OwedStep::Check(job) => Some(claims.claim(job)),
+            _ => None,
         };
-        match self.run_job(&job, claim) {
-            Ok(()) => Ok(true),
-            Err(Failure::Input(error)) if self.is_beyond_reading(&error) => {
-                self.set_inputs_aside(&job, error.duplicate());
-                Err(error)
+        (step, claim)
+    }
+
+    fn run_owed(self: &Arc<Self>, manual: &Manual, job: &Job, claim: ClaimId) -> Result<()> {
+        let before = cfg!(debug_assertions).then(|| locked(&manual.owed).clone());
+        let ran = self.run_job(job, claim);
+        debug_assert!(
+            ran.is_err() || before.as_ref() != Some(&locked(&manual.owed)),
+            "a job on demand discharged nothing: {job:?}"
+        );
+        ran.map_err(|failure| self.failed_on_demand(job, failure))
+    }
+
+    /// Reads runs that stay as they are, so that damage in them is found as a merge would.
+    fn check_owed(&self, job: &Job, claim: ClaimId) -> Result<()> {
+        let checked = self.read_through(job);
+        if checked.is_ok() {
+            let manifest = locked(&self.manifest);
+            self.manuals.follow(&manifest, job);
+        }
+        locked(&self.claims).release(claim);
+        checked.map_err(|failure| self.failed_on_demand(job, failure))
+    }
+
+    fn read_through(&self, job: &Job) -> Result<(), Failure> {
+        let tree = Arc::clone(&self.view().tree);
+        let mut entry_count = 0_u64;
+        for mut source in job_sources(job, &tree)? {
+            source.seek_first().map_err(Failure::Input)?;
+            while source.is_positioned() {
+                entry_count += 1;
+                if entry_count.is_multiple_of(ENTRIES_BETWEEN_STOPS) && self.is_closing() {
+                    return Err(Failure::Other(Error::closing(CLOSING)));
+                }
+                source.next().map_err(Failure::Input)?;
             }
-            Err(Failure::Input(error) | Failure::Other(error)) => Err(error),
+        }
+        Ok(())
+    }
+
+    /// The caller's answer to a job of its own that failed. What can't be read is set aside, as by any
+    /// job.
+    fn failed_on_demand(&self, job: &Job, failure: Failure) -> Error {
+        match failure {
+            Failure::Input(error) => {
+                if self.is_beyond_reading(&error) {
+                    self.set_inputs_aside(job, error.duplicate());
+                }
+                error
+            }
+            Failure::Other(error) => error,
         }
     }
 }

@@ -80,6 +80,17 @@ impl Reaper {
         self.shared.pool.submit(lane::FREE, work);
     }
 
+    /// Calls `then` when all that was let go of before is freed, unlinked and closed, except what readers
+    /// hold. Never, if the lanes end before.
+    ///
+    /// Freeing goes in three steps, each of which leaves the next in the lane: a view, its tree, and
+    /// the files of its runs. A run is posted to be unlinked by the second.
+    pub(crate) fn after_all(&self, then: impl FnOnce() + Send + 'static) {
+        let (trees, files, unlinks) = (self.clone(), self.clone(), self.clone());
+        let unlinked = move || unlinks.shared.pool.submit(lane::REAP, then);
+        self.free(move || trees.free(move || files.free(unlinked)));
+    }
+
     pub(crate) fn unlinked_count(&self) -> u64 {
         self.shared.unlinked.load(Ordering::Relaxed)
     }

@@ -228,7 +228,7 @@ impl Engine {
         let filters = view.tree.runs().map(|run| run.filter().memory_bytes());
         let memtables = std::iter::once(&view.active).chain(&view.sealed);
         let memtable_filters = memtables.map(|logged| logged.filter_bytes());
-        let is_compacting = !locked(&self.claims).is_empty();
+        let is_compacting = !locked(&self.claims).is_empty() || !self.manuals.is_empty();
         let next_job = self.next_job(&view.tree.version, &Claims::default());
         let reads = &self.run_context.blocks.counters;
         Stats {

@@ -6,6 +6,8 @@
 
 mod reads;
 
+mod carried;
+
 use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +27,7 @@ use crate::run::{Lookup, Run, RunContext};
 use crate::run_blocks::Caching;
 use crate::source::Source;
 use crate::sync::locked;
+use carried::CarriedRuns;
 
 pub(crate) use reads::LiveEntries;
 
@@ -240,24 +243,22 @@ impl Tree {
             let (was, is) = (old.version.levels().get(at)?, version.levels().get(at)?);
             Arc::ptr_eq(was, is).then(|| old.levels.get(at).cloned())?
         };
-        let level_count = old.map_or(0, |old| old.levels.len());
-        let changed = (0..level_count).filter(|at| same_level(*at).is_none());
-        let known: HashMap<RunId, Arc<Run>> = changed
-            .filter_map(|at| old?.levels.get(at))
-            .flat_map(|level| level.iter())
-            .map(|run| (run.meta().id, Arc::clone(run)))
-            .collect();
-        let mut run_of = |level, meta: &Arc<RunMeta>| match known.get(&meta.id) {
-            Some(run) => Arc::clone(run),
-            None => make(level, meta),
-        };
+        let old_levels = old.map_or(&[][..], |old| &old.levels);
+        let mut carried = CarriedRuns::default();
+        let count = version.levels().len().max(old_levels.len());
+        for at in (0..count).filter(|at| same_level(*at).is_none()) {
+            let old_runs = old_levels.get(at).map_or(&[][..], |runs| runs);
+            carried.match_level(at, old_runs, version.level(at).runs());
+        }
         let levels = version.levels().iter().enumerate();
         let levels = levels
             .map(|(at, level)| match same_level(at) {
                 Some(runs) => runs,
                 None => {
-                    let runs = level.runs().iter();
-                    runs.map(|meta| run_of(at, meta)).collect()
+                    let runs = level.runs().iter().enumerate();
+                    let mut run_of = |place, meta| carried.take(at, place, meta);
+                    runs.map(|(place, meta)| run_of(place, meta).unwrap_or_else(|| make(at, meta)))
+                        .collect()
                 }
             })
             .collect();
@@ -268,13 +269,15 @@ impl Tree {
         self.levels.iter().flat_map(|level| level.iter())
     }
 
-    /// The run of `meta`, which is in `level`.
+    /// The runs of level 0, newest first.
+    pub(crate) fn level_zero(&self) -> &[Arc<Run>] {
+        self.levels.first().map_or(&[], |level| level)
+    }
+
+    /// The run of `meta`, which is in `level`, below level 0.
     pub(crate) fn run(&self, level: usize, meta: &RunMeta) -> Option<&Arc<Run>> {
         let runs = self.levels.get(level)?;
-        let start = match level {
-            0 => 0,
-            _ => runs.partition_point(|run| run.meta().smallest_key < meta.smallest_key),
-        };
+        let start = runs.partition_point(|run| run.meta().smallest_key < meta.smallest_key);
         let mut rest = runs.get(start..)?.iter();
         rest.find(|run| run.meta().id == meta.id)
     }

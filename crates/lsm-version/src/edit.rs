@@ -44,11 +44,6 @@ impl VersionEdit {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
-
-    pub(crate) fn removes(&self, level: usize, run: RunId) -> bool {
-        let mut removed = self.removed.iter();
-        removed.any(|(at, id)| usize::from(*at) == level && *id == run)
-    }
 }
 
 /// The ids from which on none was ever given out.

@@ -237,6 +237,11 @@ impl Version {
                 return Err(duplicate(run, level, other_level).into());
             }
         }
+        let mut removed = edit.removed.clone();
+        removed.sort_unstable();
+        let is_removed = |level: usize, run: RunId| {
+            u8::try_from(level).is_ok_and(|level| removed.binary_search(&(level, run)).is_ok())
+        };
         // New ids are larger than old ones as a rule, so the smallest settles most comparisons.
         let smallest = ids.first().map_or(0, |(id, _)| *id);
         for (other_level, present) in self.runs() {
@@ -244,7 +249,7 @@ impl Version {
                 continue;
             }
             if let Ok(place) = ids.binary_search_by_key(&present.id, |(id, _)| *id)
-                && !edit.removes(other_level, present.id)
+                && !is_removed(other_level, present.id)
             {
                 let level = ids.get(place).map_or(other_level, |(_, level)| *level);
                 return Err(duplicate(present.id, level, other_level).into());

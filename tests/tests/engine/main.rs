@@ -45,6 +45,8 @@ mod lifecycle;
 #[cfg(test)]
 mod log_off;
 #[cfg(test)]
+mod on_demand;
+#[cfg(test)]
 mod parked;
 #[cfg(test)]
 mod power_cut;

@@ -52,7 +52,8 @@ impl Picker<'_> {
 
     fn candidate_job(&self, level: usize, candidate: &Candidate) -> Option<Job> {
         let runs = self.version.level(level).runs();
-        if let Some(target) = self.move_target(&runs[candidate.at], level + 1) {
+        let last = self.targets.bottom_level;
+        if let Some(target) = self.move_target(&runs[candidate.at], level + 1, last) {
             let inputs = vec![(level_number(level), Arc::clone(&runs[candidate.at]))];
             let moved = Job::new(JobKind::Move, inputs, level_number(target));
             if let Some(job) = moved.filter(|job| !self.claims.conflicts(job)) {
@@ -155,17 +156,17 @@ impl Picker<'_> {
             .filter(|job| !self.claims.conflicts(job))
     }
 
-    /// The deepest level, `first` or below, that `run` can be moved to as it is.
+    /// The deepest level, from `first` to `last`, that `run` can be moved to as it is.
     ///
     /// Nothing may overlap it on the way or there. It must not come to lie above so much that the
     /// next job would be large; and a run whose tombstones nothing needs any more is better
     /// written again without them.
-    pub(super) fn move_target(&self, run: &RunMeta, first: usize) -> Option<usize> {
+    pub(super) fn move_target(&self, run: &RunMeta, first: usize, last: usize) -> Option<usize> {
         let overlap = |level: usize| overlap_of(self.version.level(level), run);
         let is_bottom = |level: usize| level >= self.targets.bottom_level;
         let mut target = None;
         let mut level = first;
-        while level <= self.targets.bottom_level && overlap(level).is_empty() {
+        while level <= last && overlap(level).is_empty() {
             let next = if is_bottom(level) {
                 &[]
             } else {

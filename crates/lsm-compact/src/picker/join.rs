@@ -6,7 +6,7 @@
 //! A join takes neighbours of one level, 1 or deeper. At that level nothing lies between them, and
 //! its claim spans from the first key to the last, the gaps between the inputs included.
 //!
-//! **The policy's rule** ([`Picker::join_job`]) bounds what joins write. A run weighs its bytes, or
+//! **The rule** ([`Picker::join_job`]) bounds what joins write. A run weighs its bytes, or
 //! the *least weight* w ([`weight_min`]) if that is more. A *row* is a list of neighbours of at most
 //! F bytes together, a quarter of the target size. A row is joined if its largest run weighs no more
 //! than its other runs together.
@@ -18,9 +18,8 @@
 //!   outweighs those left and right of it: f(S) <= 1 + f(L) + f(R), L + R < S / 2. So
 //!   f(S) < 2 sqrt(S / w), which for S = 2 F is 45. A level of D bytes is at most 2 D / F + 1 rows.
 //!
-//! **The strict rule** ([`Picker::strict_join_job`]) is that of compaction on demand, which writes
-//! what it takes: no two neighbours stay that fit one run. A job takes a whole list of neighbours of
-//! which each fits one run with the next, so that each run is written once.
+//! Compaction on demand joins by a rule of its own, see [`manual`](super::manual): it writes what it
+//! takes, so no two neighbours of its range stay that fit one run.
 
 use std::sync::Arc;
 
@@ -58,33 +57,12 @@ fn weight_min(options: &PickerOptions) -> u64 {
 impl<'a> Picker<'a> {
     /// The policy's next join, of the shallowest level that has one.
     pub(super) fn join_job(&self) -> Option<Job> {
-        let row_bytes_max = self.options.run_target_bytes() / ROW_SHARE;
-        self.join_in_levels(|level, first| {
-            let row = self.row(level, first, |_, _, bytes| bytes <= row_bytes_max);
-            &row[..self.worth_joining(row)]
-        })
-    }
-
-    /// A join of neighbours that fit one run and are both `wanted`, of the shallowest level that has
-    /// any. Takes on as many as fit the bytes of one job.
-    pub(super) fn strict_join_job(&self, wanted: impl Fn(&RunMeta) -> bool) -> Option<Job> {
-        let target = self.options.run_target_bytes();
-        let job_bytes_max = self.options.overlap_bytes_max();
-        self.join_in_levels(|level, first| {
-            self.row(level, first, |run, next, bytes| {
-                run.file_len.saturating_add(next.file_len) <= target
-                    && bytes <= job_bytes_max
-                    && wanted(run)
-                    && wanted(next)
-            })
-        })
-    }
-
-    /// The join of the first inputs that `choose` finds, which is told a level and a place there.
-    fn join_in_levels(&self, choose: impl Fn(usize, usize) -> &'a [Arc<RunMeta>]) -> Option<Job> {
         (1..self.version.levels().len()).find_map(|level| {
             let places = 0..self.version.level(level).len();
-            let mut rows = places.map(|first| choose(level, first));
+            let mut rows = places.map(|first| {
+                let row = self.row(level, first);
+                &row[..self.worth_joining(row)]
+            });
             let row = rows.find(|row| row.len() > 1)?;
             let level = level_number(level);
             let inputs = row.iter().map(|run| (level, Arc::clone(run))).collect();
@@ -92,18 +70,13 @@ impl<'a> Picker<'a> {
         })
     }
 
-    /// The neighbours from `first` on that a job may join, as long as `goes_on` from one to the next:
-    /// it is told the bytes of all of them.
+    /// The neighbours from `first` on that a job may join.
     ///
     /// None is set aside or claimed, nor is what lies between them. As with a move, they must not come
     /// to lie above much more than they do; and none of them may come to be held back by a run below
     /// that is set aside.
-    fn row(
-        &self,
-        level: usize,
-        first: usize,
-        goes_on: impl Fn(&RunMeta, &RunMeta, u64) -> bool,
-    ) -> &'a [Arc<RunMeta>] {
+    fn row(&self, level: usize, first: usize) -> &'a [Arc<RunMeta>] {
+        let row_bytes_max = self.options.run_target_bytes() / ROW_SHARE;
         let runs = &self.version.level(level).runs()[first..];
         let number = level_number(level);
         let smallest = &runs[0].smallest_key;
@@ -112,7 +85,7 @@ impl<'a> Picker<'a> {
             let [run, next] = pair else { return false };
             bytes = bytes.saturating_add(next.file_len);
             let largest = &next.largest_key;
-            goes_on(run, next, bytes)
+            bytes <= row_bytes_max
                 && !(self.set_aside)(run.id)
                 && !(self.set_aside)(next.id)
                 && !self

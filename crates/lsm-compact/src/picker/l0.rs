@@ -4,6 +4,7 @@
 //! the older entry first. Runs are grouped into stretches of overlapping keys; a job takes one
 //! stretch, so that disjoint stretches can go at once and none drags in the others' keys below.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lsm_version::{RunId, RunMeta, Version};
@@ -11,6 +12,7 @@ use lsm_version::{RunId, RunMeta, Version};
 use super::{Picker, level_number};
 use crate::claims::Claims;
 use crate::job::{Job, JobKind};
+use crate::spans::{Span, Spans};
 use crate::targets::Targets;
 
 /// Entries below that a merge may have to write again at most for each tombstone, if nothing but
@@ -35,14 +37,12 @@ pub(crate) fn unblocked<'a>(
             || output.runs()[reached].iter().any(|run| set_aside(run.id))
             || claims.is_some_and(|claims| claims.conflicts_span(&levels, smallest, largest))
     };
-    let mut held: Vec<&RunMeta> = Vec::new();
+    let mut held = Spans::default();
     let mut free = Vec::new();
     for run in version.level(0).runs().iter().rev() {
-        let covers_held = held
-            .iter()
-            .any(|older| older.overlaps_span(&run.smallest_key, &run.largest_key));
-        if covers_held || is_held(run) {
-            held.push(run);
+        // The keys of the older runs that are held, as one set: however many those are.
+        if !held.is_empty() && held.overlaps(&Span::of(run)) || is_held(run) {
+            held.insert(Span::of(run));
         } else {
             free.push(run);
         }
@@ -52,42 +52,38 @@ pub(crate) fn unblocked<'a>(
 }
 
 impl Picker<'_> {
-    /// The best job from the unblocked L0 runs `runs`, newest first, of which at least one is
-    /// `wanted`.
+    /// The best job from the unblocked L0 runs `runs`, newest first. A merge takes up to `bytes_max`
+    /// out of L0, and more only to take as many runs as the trigger.
     ///
     /// A move is best, as it writes nothing; then the stretch of most runs; then that of the
     /// smallest keys.
-    pub(super) fn l0_job(
-        &self,
-        runs: &[&Arc<RunMeta>],
-        wanted: impl Fn(&RunMeta) -> bool,
-    ) -> Option<Job> {
-        self.l0_job_if(runs, wanted, |_| true)
+    pub(super) fn l0_job(&self, runs: &[&Arc<RunMeta>], bytes_max: u64) -> Option<Job> {
+        self.l0_job_if(runs, bytes_max, |_| true)
+    }
+
+    /// The bytes that a merge of the policy takes out of L0, if it has the runs of the trigger.
+    pub(super) fn l0_job_bytes_max(&self) -> u64 {
+        self.options.base_bytes().saturating_mul(2)
     }
 
     /// The best job that readers may ask for: merged with it is at most a fanout of what comes out of
     /// L0, so that they never have more written again than a deeper level has.
     pub(super) fn l0_job_for_readers(&self, runs: &[&Arc<RunMeta>]) -> Option<Job> {
-        self.l0_job_if(
-            runs,
-            |_| true,
-            |merge| {
-                let l0_bytes = merge.l0_input_bytes();
-                let below_bytes = merge.input_bytes().saturating_sub(l0_bytes);
-                below_bytes <= l0_bytes.saturating_mul(self.options.level_fanout())
-            },
-        )
+        self.l0_job_if(runs, self.l0_job_bytes_max(), |merge| {
+            let l0_bytes = merge.l0_input_bytes();
+            let below_bytes = merge.input_bytes().saturating_sub(l0_bytes);
+            below_bytes <= l0_bytes.saturating_mul(self.options.level_fanout())
+        })
     }
 
     /// As [`l0_job`](Self::l0_job), of the merges that are worth it.
     fn l0_job_if(
         &self,
         runs: &[&Arc<RunMeta>],
-        wanted: impl Fn(&RunMeta) -> bool,
+        bytes_max: u64,
         is_worth_it: impl Fn(&Job) -> bool,
     ) -> Option<Job> {
         let mut stretches = stretches(runs);
-        stretches.retain(|stretch| stretch.iter().any(|&at| wanted(runs[at])));
         stretches.sort_by_key(|stretch| std::cmp::Reverse(stretch.len()));
         let alone = || {
             stretches
@@ -98,7 +94,7 @@ impl Picker<'_> {
         self.l0_move(alone().map(|&at| runs[at])).or_else(|| {
             stretches
                 .iter()
-                .find_map(|stretch| self.l0_merge(runs, stretch).filter(&is_worth_it))
+                .find_map(|stretch| self.l0_merge(runs, stretch, bytes_max).filter(&is_worth_it))
         })
     }
 
@@ -109,7 +105,7 @@ impl Picker<'_> {
     /// level wait for the trigger.
     pub(super) fn l0_tombstone_job(&self, runs: &[&Arc<RunMeta>]) -> Option<Job> {
         stretches(runs).iter().find_map(|stretch| {
-            let merge = self.l0_merge(runs, stretch)?;
+            let merge = self.l0_merge(runs, stretch, self.l0_job_bytes_max())?;
             if !self.is_worth_its_tombstones(&merge) {
                 return None;
             }
@@ -145,37 +141,38 @@ impl Picker<'_> {
     /// One move of as many as can go to the same level: each edit is a sync of the manifest.
     fn l0_move<'r>(&self, alone: impl Iterator<Item = &'r Arc<RunMeta>>) -> Option<Job> {
         let mut movable: Vec<(usize, &Arc<RunMeta>)> = alone
-            .filter_map(|run| Some((self.move_target(run, self.targets.l0_output_level)?, run)))
+            .filter_map(|run| Some((self.l0_move_target(run)?, run)))
             .collect();
         let output = movable.first()?.0;
         movable.retain(|(target, _)| *target == output);
         // In the order of L0, as inputs are listed.
-        let l0 = self.version.level(0).runs();
-        let inputs_of = |movable: &[(usize, &Arc<RunMeta>)]| {
-            let is_moved =
-                |run: &&Arc<RunMeta>| movable.iter().any(|(_, moved)| moved.id == run.id);
-            l0.iter()
-                .filter(is_moved)
-                .map(|run| (0, Arc::clone(run)))
-                .collect()
-        };
+        let moved: BTreeSet<RunId> = movable.iter().map(|(_, run)| run.id).collect();
+        let l0 = self.version.level(0).runs().iter();
+        let inputs = l0.filter(|run| moved.contains(&run.id));
+        let inputs = inputs.map(|run| (0, Arc::clone(run))).collect();
         let free = |job: &Job| !self.claims.conflicts(job);
         let output = level_number(output);
-        Job::new(JobKind::Move, inputs_of(&movable), output)
+        Job::new(JobKind::Move, inputs, output)
             .filter(free)
             .or_else(|| {
                 // A running job lies between the first and the last: one by one, then.
-                let mut singly = movable.chunks(1);
-                singly.find_map(|one| Job::new(JobKind::Move, inputs_of(one), output).filter(free))
+                movable.iter().find_map(|(_, run)| {
+                    let alone = vec![(0, Arc::clone(run))];
+                    Job::new(JobKind::Move, alone, output).filter(free)
+                })
             })
+    }
+
+    fn l0_move_target(&self, run: &RunMeta) -> Option<usize> {
+        let targets = &self.targets;
+        self.move_target(run, targets.l0_output_level, targets.bottom_level)
     }
 
     /// The runs of a stretch, oldest first as many as a job may take, with what they overlap at
     /// the output level.
-    fn l0_merge(&self, runs: &[&Arc<RunMeta>], stretch: &[usize]) -> Option<Job> {
+    fn l0_merge(&self, runs: &[&Arc<RunMeta>], stretch: &[usize], bytes_max: u64) -> Option<Job> {
         // Each run is older than those before it, so the rest of a stretch is closed over older
         // overlapping runs wherever it is cut.
-        let bytes_max = self.options.base_bytes().saturating_mul(2);
         let mut bytes = 0_u64;
         let mut taken = 0;
         for &at in stretch.iter().rev() {

@@ -249,9 +249,13 @@ impl RunFilter {
             self.state.store(NEVER, Ordering::Relaxed);
             return;
         }
-        let run = Arc::clone(run);
+        // While it waits it keeps no file that is to be unlinked.
+        let run = Arc::downgrade(run);
         let pool = context.filters.pool.clone();
         pool.submit(lane::FOR_READS, move || {
+            let Some(run) = run.upgrade() else {
+                return;
+            };
             let filter = run.filter();
             let state = match build(&run, filter.size) {
                 Ok(Built::Filter {

@@ -1,30 +1,24 @@
-//! The policy on small trees with real entries: whatever is flushed, picked, run at once, set aside
-//! and finished in whatever order, every key reads as a plain map says, and the picking ends.
-
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
+//! A tree whose runs are in memory, with jobs that are under way, demands on it, and a map of what
+//! every key has to read as.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
-use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::ops::Bound::{Excluded, Included};
 use std::sync::Arc;
 
 use lsm_compact::{
-    ClaimId, Claims, Elision, Job, JobKind, PickerOptions, Sink, SliceCursor, Splitter, debt_bytes,
-    edit_for, move_edit, pick, pick_range,
+    ClaimId, Claims, Elision, Job, JobKind, Owed, OwedStep, PickerOptions, Sink, SliceCursor,
+    Splitter, edit_for, move_edit, pick, pick_owed,
 };
 use lsm_version::{RunId, RunMeta, Version, VersionEdit};
-use quickcheck::{Arbitrary, Gen, QuickCheck};
+use quickcheck::{Arbitrary, Gen};
 
 type Entries = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 const ENTRY_BYTES: u64 = 10;
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     /// Keys in a window of the key space, so that runs differ in what they overlap.
     Flush {
         first: u8,
@@ -33,6 +27,7 @@ enum Step {
     },
     Start,
     StartRange(u8, u8),
+    GoOn(u8),
     Finish(u8),
     GiveUp(u8),
     SetAside(u8),
@@ -51,7 +46,8 @@ impl Arbitrary for Step {
                     deletes: bool::arbitrary(g),
                 }
             }
-            7..11 => Self::Start,
+            7..10 => Self::Start,
+            10 => Self::GoOn(u8::arbitrary(g)),
             11 => Self::StartRange(u8::arbitrary(g), u8::arbitrary(g)),
             12..15 => Self::Finish(u8::arbitrary(g)),
             _ if u8::arbitrary(g).is_multiple_of(4) => Self::SetAside(u8::arbitrary(g)),
@@ -66,17 +62,30 @@ struct Running {
     picked_from: Version,
 }
 
+/// A compaction on demand that is under way, from a key up to another.
+pub(crate) struct Demand {
+    lower: u8,
+    upper: u8,
+    pub(crate) owed: Owed,
+    /// What the keys read as at its start, and the last write before it.
+    model: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    last_value: u64,
+}
+
 /// A tree whose runs are in memory.
-struct Tree {
-    options: PickerOptions,
-    version: Version,
+pub(crate) struct Tree {
+    pub(crate) demands: Vec<Demand>,
+    /// The number of the last write of each key.
+    written: BTreeMap<Vec<u8>, u64>,
+    pub(crate) options: PickerOptions,
+    pub(crate) version: Version,
     runs: HashMap<RunId, Entries>,
     claims: Claims,
     running: Vec<Running>,
-    aside: HashSet<RunId>,
+    pub(crate) aside: HashSet<RunId>,
     next_id: RunId,
     next_value: u64,
-    model: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    pub(crate) model: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
 /// Collects the outputs of a job.
@@ -106,7 +115,7 @@ impl Sink for Outputs {
 }
 
 impl Tree {
-    fn new(options: PickerOptions) -> Self {
+    pub(crate) fn new(options: PickerOptions) -> Self {
         Self {
             options,
             version: Version::empty(),
@@ -117,6 +126,8 @@ impl Tree {
             next_id: 1,
             next_value: 1,
             model: BTreeMap::new(),
+            demands: Vec::new(),
+            written: BTreeMap::new(),
         }
     }
 
@@ -143,22 +154,30 @@ impl Tree {
         self.check_reads();
     }
 
-    fn flush(&mut self, first: u8, keys: &[u8], deletes: bool) {
+    pub(crate) fn flush(&mut self, first: u8, keys: &[u8], deletes: bool) {
         let mut entries = BTreeMap::new();
         for key in keys {
             self.next_value += 1;
             let deleted = deletes && self.next_value.is_multiple_of(2);
             let value = (!deleted).then(|| self.next_value.to_be_bytes().to_vec());
-            entries.insert(vec![first.wrapping_add(*key)], value);
+            let key = vec![first.wrapping_add(*key)];
+            self.written.insert(key.clone(), self.next_value);
+            entries.insert(key, value);
         }
-        self.flush_entries(entries);
+        self.model.extend(entries.clone());
+        let run = self.add_run(entries.into_iter().collect());
+        self.install(&VersionEdit {
+            added: vec![(0, run)],
+            ..VersionEdit::default()
+        });
     }
 
-    fn flush_deletes(&mut self, keys: &[u8]) {
-        self.flush_entries(keys.iter().map(|key| (vec![*key], None)).collect());
-    }
-
-    fn flush_entries(&mut self, entries: BTreeMap<Vec<u8>, Option<Vec<u8>>>) {
+    pub(crate) fn flush_deletes(&mut self, keys: &[u8]) {
+        let entries: BTreeMap<_, _> = keys.iter().map(|key| (vec![*key], None)).collect();
+        self.next_value += 1;
+        let number = self.next_value;
+        self.written
+            .extend(entries.keys().map(|key| (key.clone(), number)));
         self.model.extend(entries.clone());
         let run = self.add_run(entries.into_iter().collect());
         self.install(&VersionEdit {
@@ -190,23 +209,81 @@ impl Tree {
         }
     }
 
-    fn start(&mut self, range: Option<(u8, u8)>) -> bool {
+    pub(crate) fn demand(&mut self, lower: u8, upper: u8) {
+        let owed = Owed::new(&self.version, Included(&[lower]), Excluded(&[upper]));
+        self.demands.push(Demand {
+            lower,
+            upper,
+            owed,
+            model: self.model.clone(),
+            last_value: self.next_value,
+        });
+    }
+
+    /// Starts the policy's next job.
+    pub(crate) fn start(&mut self) -> bool {
         let set_aside = |id| self.aside.contains(&id);
-        let job = match range {
-            None => pick(&self.version, &self.options, &self.claims, &set_aside),
-            Some((lower, upper)) => pick_range(
-                &self.version,
-                &self.options,
-                &self.claims,
-                &set_aside,
-                &|_| true,
-                Included(&[lower]),
-                Excluded(&[upper]),
-            ),
-        };
-        let Some(job) = job else {
-            return false;
-        };
+        let job = pick(&self.version, &self.options, &self.claims, &set_aside);
+        job.is_some_and(|job| self.begin(job))
+    }
+
+    /// Takes the next step of a demand. `false` if it is over, waits, or is blocked.
+    pub(crate) fn start_owed(&mut self, at: usize) -> bool {
+        let mut demand = self.demands.swap_remove(at);
+        let set_aside = |id| self.aside.contains(&id);
+        let (options, claims) = (&self.options, &self.claims);
+        let step = pick_owed(&self.version, options, claims, &set_aside, &mut demand.owed);
+        match step {
+            OwedStep::Job(job) => {
+                self.demands.push(demand);
+                self.begin(job)
+            }
+            OwedStep::Check(job) => {
+                assert!(!self.claims.conflicts(&job));
+                assert!(demand.owed.follow(&job, &self.version));
+                self.demands.push(demand);
+                true
+            }
+            OwedStep::Done => {
+                self.check_kept(&demand);
+                false
+            }
+            OwedStep::Blocked(id) => {
+                assert!(self.aside.contains(&id));
+                false
+            }
+            OwedStep::Waiting => {
+                assert!(!self.running.is_empty(), "waits for nothing");
+                self.demands.push(demand);
+                false
+            }
+            other => panic!("an unknown step: {other:?}"),
+        }
+    }
+
+    /// Nothing is left of what was overwritten or deleted when the demand was made.
+    fn check_kept(&self, demand: &Demand) {
+        assert!(demand.owed.is_done());
+        for (level, run) in self.version.runs() {
+            for (key, value) in &self.runs[&run.id] {
+                if key[0] < demand.lower || demand.upper <= key[0] {
+                    continue;
+                }
+                let number = value.as_deref().map_or(self.written[key], |value| {
+                    u64::from_be_bytes(value.try_into().expect("eight bytes"))
+                });
+                if number <= demand.last_value {
+                    let is_kept = demand.model.get(key).is_some_and(|kept| kept == value);
+                    assert!(
+                        is_kept && value.is_some(),
+                        "{key:?} {value:?} is left at level {level}"
+                    );
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, job: Job) -> bool {
         assert!(!self.claims.conflicts(&job));
         assert!(
             job.inputs
@@ -243,6 +320,9 @@ impl Tree {
             }
         };
         self.install(&edit);
+        for demand in &mut self.demands {
+            demand.owed.follow(&job, &self.version);
+        }
         self.claims.release(claim);
     }
 
@@ -285,7 +365,7 @@ impl Tree {
             .collect()
     }
 
-    fn check_no_neighbours_fit_one_run(&self) {
+    pub(crate) fn check_no_neighbours_fit_one_run(&self) {
         for level in self.version.levels().iter().skip(1) {
             for pair in level.runs().windows(2) {
                 let bytes: u64 = pair.iter().map(|run| run.file_len).sum();
@@ -294,15 +374,23 @@ impl Tree {
         }
     }
 
-    fn step(&mut self, step: &Step) {
+    pub(crate) fn step(&mut self, step: &Step) {
         match step {
             Step::Flush {
                 first,
                 keys,
                 deletes,
             } => self.flush(*first, keys, *deletes),
-            Step::Start => drop(self.start(None)),
-            Step::StartRange(lower, upper) => drop(self.start(Some((*lower, *upper)))),
+            Step::Start => {
+                self.start();
+            }
+            Step::StartRange(lower, upper) => {
+                self.demand(*lower, *upper);
+                self.start_owed(self.demands.len() - 1);
+            }
+            Step::GoOn(at) if !self.demands.is_empty() => {
+                self.start_owed(usize::from(*at) % self.demands.len());
+            }
             Step::Finish(at) if !self.running.is_empty() => {
                 self.finish(usize::from(*at) % self.running.len());
             }
@@ -322,11 +410,11 @@ impl Tree {
                     self.aside.insert(id);
                 }
             }
-            Step::Finish(_) | Step::GiveUp(_) | Step::SetAside(_) => {}
+            Step::GoOn(_) | Step::Finish(_) | Step::GiveUp(_) | Step::SetAside(_) => {}
         }
     }
 
-    fn play_without_damage(&mut self, steps: &[Step]) {
+    pub(crate) fn play_without_damage(&mut self, steps: &[Step]) {
         let is_damage = |step: &&Step| matches!(step, Step::SetAside(_));
         steps
             .iter()
@@ -335,164 +423,30 @@ impl Tree {
         self.finish_all();
     }
 
-    fn finish_all(&mut self) {
+    pub(crate) fn finish_all(&mut self) {
         while !self.running.is_empty() {
             self.finish(0);
         }
     }
 
     /// Picks and finishes until nothing is left to do.
-    fn settle(&mut self, range: Option<(u8, u8)>) {
+    pub(crate) fn settle(&mut self) {
         let mut jobs = 0;
-        while self.start(range) {
+        while self.start() {
             self.finish_all();
             jobs += 1;
             assert!(jobs < 2000, "picking never ends: {:?}", self.version);
         }
     }
-}
 
-/// `roomy`: with a target of so many entries that the policy, too, joins neighbours.
-fn options(roomy: bool) -> PickerOptions {
-    PickerOptions {
-        l0_trigger: 3,
-        run_bytes_target: if roomy { 640 } else { 60 },
-        level_base_bytes: 120,
-        fanout: 4,
-        level_count: 5,
-    }
-}
-
-#[test]
-fn no_order_of_jobs_changes_what_any_key_reads_as_and_picking_ends() {
-    fn holds(steps: Vec<Step>, roomy: bool) {
-        let mut tree = Tree::new(options(roomy));
-        for step in &steps {
-            tree.step(step);
-        }
-        tree.finish_all();
-        tree.settle(None);
-        assert_eq!(
-            debt_bytes(&tree.version, &tree.options, &|id| tree.aside.contains(&id)),
-            0,
-            "what is left to do is not debt: {:?}",
-            tree.version
-        );
-    }
-    QuickCheck::new()
-        .rng(Gen::new(120))
-        .tests(400)
-        .quickcheck(holds as fn(Vec<Step>, bool));
-}
-
-#[test]
-fn compacting_the_whole_range_leaves_one_level_without_tombstones() {
-    fn holds(steps: Vec<Step>, roomy: bool) {
-        let mut tree = Tree::new(options(roomy));
-        tree.play_without_damage(&steps);
-        loop {
-            let none = |_| false;
-            let (version, claims) = (&tree.version, &tree.claims);
-            let Some(job) = pick_range(
-                version,
-                &tree.options,
-                claims,
-                &none,
-                &|_| true,
-                Unbounded,
-                Unbounded,
-            ) else {
-                break;
-            };
-            let claim = tree.claims.claim(&job);
-            tree.running.push(Running {
-                job,
-                claim,
-                picked_from: tree.version.clone(),
-            });
-            tree.finish_all();
-        }
-        let mut levels = tree.version.levels().to_vec();
-        levels.retain(|level| !level.is_empty());
-        assert!(levels.len() <= 1, "{:?}", tree.version);
-        assert!(tree.version.runs().all(|(_, run)| run.tombstone_count == 0));
-        let live = tree.model.values().flatten().count() as u64;
-        let entries = tree.version.runs().map(|(_, run)| run.entry_count);
-        assert_eq!(entries.sum::<u64>(), live);
-        tree.check_no_neighbours_fit_one_run();
-    }
-    QuickCheck::new()
-        .rng(Gen::new(80))
-        .tests(200)
-        .quickcheck(holds as fn(Vec<Step>, bool));
-}
-
-#[test]
-fn compacting_a_part_of_the_range_ends_and_leaves_nothing_droppable_in_it() {
-    fn holds(steps: Vec<Step>, lower: u8, upper: u8) {
-        let mut tree = Tree::new(options(false));
-        tree.play_without_damage(&steps);
-        tree.settle(Some((lower, upper)));
-        let in_range =
-            |run: &RunMeta| run.overlaps(&(Included(&[lower][..]), Excluded(&[upper][..])));
-        let reached: HashSet<_> = tree
-            .version
-            .runs()
-            .filter(|(_, run)| in_range(run))
-            .map(|(level, _)| level)
-            .collect();
-        assert!(
-            reached.len() <= 1 && !reached.contains(&0),
-            "{lower}..{upper} {:?}",
-            tree.version
-        );
-        for (level, run) in tree.version.runs().filter(|(_, run)| in_range(run)) {
-            assert_eq!(run.tombstone_count, 0, "level {level} {run:?}");
+    /// Goes on with all demands until none is left.
+    pub(crate) fn settle_demands(&mut self) {
+        let mut steps = 0;
+        while !self.demands.is_empty() {
+            self.start_owed(0);
+            self.finish_all();
+            steps += 1;
+            assert!(steps < 5000, "a demand never ends: {:?}", self.version);
         }
     }
-    QuickCheck::new()
-        .rng(Gen::new(80))
-        .tests(200)
-        .quickcheck(holds as fn(Vec<Step>, u8, u8));
-}
-
-#[test]
-fn a_queue_keeps_no_tombstones_below_its_first_level() {
-    let mut tree = Tree::new(options(false));
-    for head in 0..120_u8 {
-        // Take two at the front, append two at the end.
-        tree.flush(head.wrapping_mul(2), &[100, 101], false);
-        let front = head.wrapping_mul(2);
-        tree.flush_deletes(&[front, front.wrapping_add(1)]);
-        tree.settle(None);
-    }
-    let deeper = tree.version.levels().iter().skip(1);
-    assert_eq!(
-        deeper.map(|level| level.tombstone_count()).sum::<u64>(),
-        0,
-        "{:?}",
-        tree.version
-    );
-    assert!(
-        tree.version
-            .runs()
-            .map(|(_, run)| run.entry_count)
-            .sum::<u64>()
-            < 120
-    );
-}
-
-#[test]
-fn what_was_deleted_leaves_nothing_behind_though_level_zero_is_below_its_trigger() {
-    let mut tree = Tree::new(options(false));
-    let keys: Vec<u8> = (0..240).collect();
-    for chunk in keys.chunks(40) {
-        tree.flush(0, chunk, false);
-        tree.settle(None);
-    }
-    for chunk in keys.chunks(60) {
-        tree.flush_deletes(chunk);
-        tree.settle(None);
-    }
-    assert_eq!(tree.version.run_count(), 0, "{:?}", tree.version);
 }
