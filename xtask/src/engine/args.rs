@@ -11,7 +11,7 @@ pub(crate) enum Command {
     /// The process that the soak starts and kills
     #[command(hide = true)]
     SoakChild,
-    /// Crashes and faults at every operation of the file system, and hostile files, checked against what was promised (release build)
+    /// Crashes and faults at every operation of the file system, on threads too, and hostile files, checked against what was promised (release build)
     Crash(CrashArgs),
     /// What lies at the limits: a gibibyte, ten thousand runs with few files, minutes of overload (release build)
     Extremes(ExtremesArgs),
@@ -58,6 +58,9 @@ pub(crate) struct CrashArgs {
     /// One case to run again, as a broken promise names it, instead of all
     #[arg(long)]
     pub(crate) case: Option<String>,
+    /// Only the plays on threads: one for each seed, from the given one on
+    #[arg(long, value_parser = ["threads"])]
+    pub(crate) only: Option<String>,
 }
 
 #[derive(Args)]

@@ -126,7 +126,7 @@ fn live(
     let base = contents(&db).map_err(|error| report(describe(&error)))?;
     let logged = plan.config.wal_enabled();
     *shared.ledger() = Ledger::new(base, logged);
-    weather.luck.let_loose();
+    weather.begins();
 
     let stage = Stage::new(Arc::clone(&shared), Arc::clone(&weather), logged);
     let ended = work(plan, db, &machine, &stage, random);

@@ -79,7 +79,8 @@ struct State {
     copies: Vec<Copy>,
     /// The mutating operation before which the disk is copied, a fault having struck.
     copy_at: Option<u64>,
-    crash_was_planned: bool,
+    has_crashed: bool,
+    has_begun: bool,
     trace: Vec<String>,
 }
 
@@ -119,6 +120,12 @@ impl Weather {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The open is over: from now on the disk may be copied, and faults strike.
+    pub(super) fn begins(&self) {
+        self.state().has_begun = true;
+        self.luck.let_loose();
+    }
+
     pub(super) fn used(&self) -> UsedIds {
         self.state().used.clone()
     }
@@ -134,7 +141,7 @@ impl Weather {
 
     /// Whether the crash has come that ends the life.
     pub(super) fn has_ended(&self) -> bool {
-        self.plan.crash_ends_it && self.state().crash_was_planned
+        self.plan.crash_ends_it && self.state().has_crashed
     }
 
     /// The operations of the file system up to now, the last so many of them.
@@ -229,7 +236,8 @@ impl Weather {
         let mut random = Random::new(seed);
         let crash = drawn_crash(&mut random);
         let mut state = self.state();
-        if state.copies.len() >= COPIES_MAX {
+        // What an open leaves that is cut short is what it found, and judged elsewhere.
+        if !state.has_begun || state.copies.len() >= COPIES_MAX {
             return;
         }
         let used = state.used.clone();
@@ -238,7 +246,7 @@ impl Weather {
         // Somebody has made room by the time of the restart.
         disk.set_capacity_bytes(None);
         let to = self.shared.clock.tick();
-        state.crash_was_planned = true;
+        state.has_crashed = true;
         state.copies.push(Copy {
             disk,
             crash,
