@@ -168,6 +168,7 @@ fn open(machine: &Machine, weather: &Weather, before: &Before) -> Result<Lsm, St
             return Err(format!("open: {}", describe(&error)));
         }
         luck.heal(&machine.faults, &machine.disk);
+        luck.forgets_failed_syncs();
         let again = machine.open();
         again.map_err(|error| format!("open, well again: {}", describe(&error)))
     })?;
@@ -194,6 +195,7 @@ fn open(machine: &Machine, weather: &Weather, before: &Before) -> Result<Lsm, St
         return Err("the disk is well again, but recovery does not end".to_owned());
     }
     drop(db);
+    luck.forgets_failed_syncs();
     let db = machine
         .open()
         .map_err(|error| format!("open after poison: {}", describe(&error)))?;

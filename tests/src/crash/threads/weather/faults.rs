@@ -233,6 +233,11 @@ impl Luck {
         self.has_struck.load(Ordering::SeqCst)
     }
 
+    /// The next handle of a life starts anew: what failed has ended the one before.
+    pub(in super::super) fn forgets_failed_syncs(&self) {
+        self.final_failure.store(false, Ordering::SeqCst);
+    }
+
     /// Whether a sync of the log or the manifest has failed.
     pub(in super::super) fn final_failure(&self) -> bool {
         self.final_failure.load(Ordering::SeqCst)
