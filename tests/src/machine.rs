@@ -102,6 +102,11 @@ impl Machine {
         self.restarted(self.disk.reopen_after_kill(), self.config.clone())
     }
 
+    /// Stores are opened so from now on.
+    pub fn configure(&mut self, config: LsmConfig) {
+        self.config = config;
+    }
+
     /// The same disk, for a store opened otherwise.
     pub fn reconfigured(&self, config: LsmConfig) -> Self {
         self.restarted(self.disk.clone(), config)

@@ -17,17 +17,13 @@ mod play;
 mod weather;
 mod work;
 
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Violation;
 use super::cuts::caught;
+use crate::watched::watched;
 use plan::Plan;
 pub use play::Tally;
-
-/// No play takes so long, on a machine however busy: a second is much, and retries of background
-/// work give up after some 20.
-const PLAY_MAX: Duration = Duration::from_secs(40);
 
 /// How often a play is played again to find the same again.
 const AGAIN_MAX: u64 = 20_000;
@@ -73,27 +69,13 @@ pub fn again(seed: u64) -> Result<(), Violation> {
     Ok(())
 }
 
-/// One play on a thread of its own, which is left behind if it does not end.
+/// One play on a thread of its own.
 fn play_watched(seed: u64, tally: &mut Tally) -> Result<(), String> {
-    let (sender, receiver) = channel();
     let mut counted = *tally;
-    let thread = std::thread::Builder::new().name("play".to_owned());
-    let spawned = thread.spawn(move || {
+    let (played, counted) = watched(move || {
         let plan = Plan::drawn(seed);
-        let played = caught(|| play::play(&plan, &mut counted));
-        // If nobody waits any more it has been reported as a hang.
-        let _ = sender.send((played, counted));
-    });
-    spawned.map_err(|error| format!("start a thread: {error}"))?;
-    match receiver.recv_timeout(PLAY_MAX) {
-        Ok((played, counted)) => {
-            *tally = counted;
-            played
-        }
-        Err(RecvTimeoutError::Timeout) => Err(format!(
-            "a hang: the play has not ended after {} s",
-            PLAY_MAX.as_secs()
-        )),
-        Err(RecvTimeoutError::Disconnected) => Err("the play ended without a result".to_owned()),
-    }
+        (caught(|| play::play(&plan, &mut counted)), counted)
+    })?;
+    *tally = counted;
+    played
 }
