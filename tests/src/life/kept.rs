@@ -13,11 +13,14 @@ use super::run::Outcome;
 use crate::model::{Entries, Model, check, collect, compare, entries_in};
 use crate::walk::{Move, Walker};
 
+/// What an iterator must still yield.
+pub(super) type Left = VecDeque<(Vec<u8>, Vec<u8>)>;
+
 /// All that is kept.
 #[derive(Default)]
 pub(super) struct Kept {
     /// Iterators, with what each must still yield.
-    iterators: VecDeque<(Range, VecDeque<(Vec<u8>, Vec<u8>)>)>,
+    iterators: VecDeque<(Range, Left)>,
     /// Cursors of the handle, with what each moves in.
     cursors: Vec<(Walker, Model)>,
     snapshots: Vec<KeptSnapshot>,
@@ -135,11 +138,7 @@ impl Kept {
 }
 
 /// Takes steps of an iterator from its front (true) or its back.
-pub(super) fn walk(
-    iterator: &mut Range,
-    expected: &mut VecDeque<(Vec<u8>, Vec<u8>)>,
-    ends: &[bool],
-) -> Outcome {
+pub(super) fn walk(iterator: &mut Range, expected: &mut Left, ends: &[bool]) -> Outcome {
     for (step, &from_front) in ends.iter().enumerate() {
         let (found, expected) = match from_front {
             true => (iterator.next(), expected.pop_front()),

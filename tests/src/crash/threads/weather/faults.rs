@@ -185,7 +185,8 @@ impl Luck {
 
     fn note(&self, operation: Operation, kind: FileKind, mishap: Mishap) {
         let is_full = mishap.is(Trouble::FullDisk);
-        if !is_full && !(mishap.is_lack_of_room() && takes_room(operation)) {
+        let is_only_room = is_full || (mishap.is_lack_of_room() && takes_room(operation));
+        if !is_only_room {
             self.more_than_no_room.store(true, Ordering::SeqCst);
         }
         let is_final = matches!(kind, FileKind::Manifest | FileKind::Segment(_));
