@@ -22,6 +22,7 @@ pub mod scenarios;
 pub mod script;
 mod stage;
 mod start;
+pub mod threads;
 mod violation;
 
 pub use book::Reached;

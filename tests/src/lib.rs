@@ -18,6 +18,8 @@
 #[cfg(not(fuzzing))]
 pub mod counter;
 pub mod crash;
+#[cfg(not(fuzzing))]
+pub mod differential;
 pub mod directory;
 pub mod fuzz;
 #[cfg(not(fuzzing))]
@@ -38,6 +40,7 @@ pub mod soak;
 pub mod usage;
 pub mod vectors;
 pub mod walk;
+mod watched;
 
 /// What a test returns, so that it can use `?`.
 pub type TestResult<T = ()> = Result<T, Box<dyn std::error::Error>>;

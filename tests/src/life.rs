@@ -4,17 +4,20 @@
 //! the model. Everything in it is a value: the same life gives the same history, if it is run on a
 //! simulated machine.
 
+mod kept;
 mod run;
+mod setup;
 mod world;
 
 use std::ops::Bound;
 
-use lsm_db::{Durability, LsmConfig};
+use lsm_db::Durability;
 use quickcheck::{Arbitrary, Gen};
 
 use crate::walk::Move;
 
 pub use run::run;
+pub use setup::Setup;
 pub use world::{RealDirectory, World};
 
 /// A configuration and what happens then.
@@ -24,25 +27,6 @@ pub struct Life {
     pub setup: Setup,
     /// What happens, in order.
     pub deeds: Vec<Deed>,
-}
-
-/// The knobs that make a small store go through everything a large one does.
-#[derive(Debug, Clone)]
-pub struct Setup {
-    /// The seed of the scheduler's choices.
-    pub seed: u64,
-    /// See [`LsmConfig::memtable_capacity`].
-    pub memtable_bytes: usize,
-    /// See [`LsmConfig::compaction_trigger`].
-    pub trigger_runs: usize,
-    /// See [`LsmConfig::run_bytes_target`].
-    pub run_bytes: u64,
-    /// See [`LsmConfig::level_fanout`].
-    pub fanout: u64,
-    /// See [`LsmConfig::durability`].
-    pub durability: Durability,
-    /// See [`LsmConfig::wal`].
-    pub wal: bool,
 }
 
 /// One thing that happens. Values are made up when it happens, unlike every other; only their
@@ -92,10 +76,16 @@ pub enum Deed {
     Prefix(Vec<u8>, bool),
     /// An iterator is made and kept for later.
     Hold,
+    /// A `range` is walked some steps from the front (true) or the back, and kept for later.
+    HoldRange(Bound<Vec<u8>>, Bound<Vec<u8>>, Vec<bool>),
     /// The oldest kept iterator is read to its end: from the front (true) or the back.
     ReadHeld(bool),
     /// A cursor is made, moved and dropped.
     Wander(Vec<Move>),
+    /// A cursor is made and kept for later.
+    HoldCursor,
+    /// A kept cursor, chosen by a number, is moved on.
+    WanderHeld(usize, Vec<Move>),
     /// A snapshot is made and kept for later, and a cursor on it too.
     Snapshot,
     /// The cursor of a kept snapshot, chosen by a number, is moved on.
@@ -105,45 +95,14 @@ pub enum Deed {
     ReadSnapshot(usize, bool),
     /// The handle is closed and opened again.
     Close,
+    /// The handle is closed, and opened again and from then on in this way.
+    Reconfigure(Setup),
     /// The handle is dropped and opened again.
     Drop,
     /// The process is killed; the store is opened again.
     Kill,
     /// The power is cut, in an image drawn from the seed; the store is opened again.
     PowerCut(u64),
-}
-
-impl Setup {
-    /// The configuration.
-    pub fn config(&self) -> LsmConfig {
-        LsmConfig::new()
-            .memtable_capacity(self.memtable_bytes)
-            .compaction_trigger(self.trigger_runs)
-            .run_bytes_target(self.run_bytes)
-            .level_fanout(self.fanout)
-            .durability(self.durability)
-            .wal(self.wal)
-    }
-}
-
-impl Arbitrary for Setup {
-    fn arbitrary(g: &mut Gen) -> Self {
-        let wal = !one_in(g, 5);
-        let durability = if wal && one_in(g, 2) {
-            Durability::Sync
-        } else {
-            Durability::Buffered
-        };
-        Self {
-            seed: u64::arbitrary(g),
-            memtable_bytes: pick(g, &[0, 1, 100, 1000, 5000, 1 << 20]),
-            trigger_runs: pick(g, &[2, 2, 3, 4, usize::MAX]),
-            run_bytes: pick(g, &[1, 300, 2000, 1 << 20]),
-            fanout: pick(g, &[2, 3, 10]),
-            durability,
-            wal,
-        }
-    }
 }
 
 impl Arbitrary for Life {
@@ -165,7 +124,7 @@ impl Arbitrary for Life {
 
 impl Arbitrary for Deed {
     fn arbitrary(g: &mut Gen) -> Self {
-        match u8::arbitrary(g) % 120 {
+        match u8::arbitrary(g) % 130 {
             0..24 => Self::Put(key(g), value_len(g)),
             24..34 => Self::Delete(key(g)),
             34..42 => Self::Batch(batch(g), durability(g)),
@@ -195,7 +154,11 @@ impl Arbitrary for Deed {
             105..109 => Self::WanderKept(usize::arbitrary(g), Vec::arbitrary(g)),
             109..112 => Self::ReadSnapshot(usize::arbitrary(g), bool::arbitrary(g)),
             112..115 => Self::Append(usize::from(u8::arbitrary(g)) % 80),
-            _ => Self::Take(usize::from(u8::arbitrary(g)) % 60, !one_in(g, 3)),
+            115..120 => Self::Take(usize::from(u8::arbitrary(g)) % 60, !one_in(g, 3)),
+            120..122 => Self::HoldRange(bound(g), bound(g), Vec::arbitrary(g)),
+            122 | 123 => Self::HoldCursor,
+            124..128 => Self::WanderHeld(usize::arbitrary(g), Vec::arbitrary(g)),
+            _ => Self::Reconfigure(Setup::arbitrary(g)),
         }
     }
 
@@ -222,6 +185,9 @@ impl Arbitrary for Deed {
                 ends.shrink()
                     .map(move |ends| Self::Walk(lower.clone(), upper.clone(), ends)),
             ),
+            Self::WanderHeld(which, moves) => {
+                Box::new(moves.shrink().map(move |m| Self::WanderHeld(which, m)))
+            }
             Self::Wander(moves) => Box::new(moves.shrink().map(Self::Wander)),
             Self::WanderKept(which, moves) => {
                 Box::new(moves.shrink().map(move |m| Self::WanderKept(which, m)))

@@ -32,9 +32,15 @@ impl Machine {
 
     /// A machine with an empty disk, whose background work runs on threads.
     pub fn on_threads(config: LsmConfig) -> Self {
+        Self::new(config, 0).on_its_own_threads()
+    }
+
+    /// The same machine, with the background work of stores opened from now on on threads.
+    #[must_use]
+    pub fn on_its_own_threads(self) -> Self {
         Self {
             scheduler: Scheduler::threads(),
-            ..Self::new(config, 0)
+            ..self
         }
     }
 
@@ -96,6 +102,11 @@ impl Machine {
         self.restarted(self.disk.reopen_after_kill(), self.config.clone())
     }
 
+    /// Stores are opened so from now on.
+    pub fn configure(&mut self, config: LsmConfig) {
+        self.config = config;
+    }
+
     /// The same disk, for a store opened otherwise.
     pub fn reconfigured(&self, config: LsmConfig) -> Self {
         self.restarted(self.disk.clone(), config)
@@ -105,10 +116,7 @@ impl Machine {
         let machine = Self::with_disk(disk, config, self.seed.wrapping_add(1));
         match self.scheduler.is_stepped() {
             true => machine,
-            false => Self {
-                scheduler: Scheduler::threads(),
-                ..machine
-            },
+            false => machine.on_its_own_threads(),
         }
     }
 }

@@ -142,8 +142,16 @@ const STEPS: &[Step] = &[
     ),
     cargo(
         "crash",
-        "crashes and faults at every operation break no promise",
-        &["xtask crash --minutes 1"],
+        "crashes and faults at every operation, and on threads, break no promise",
+        &[
+            "xtask crash --minutes 1",
+            "xtask crash --minutes 1 --only threads",
+        ],
+    ),
+    cargo(
+        "differential",
+        "random lives with any configuration agree with a sorted map",
+        &["xtask differential --minutes 1"],
     ),
     cargo(
         "processes",

@@ -10,6 +10,8 @@ mod args;
 #[cfg(feature = "engine")]
 mod crash;
 #[cfg(feature = "engine")]
+mod differential;
+#[cfg(feature = "engine")]
 mod extremes;
 #[cfg(feature = "engine")]
 mod load;
@@ -37,6 +39,7 @@ pub(crate) fn run(command: &Command) -> Result<(), String> {
         Command::Soak(args) => soak::soak(args),
         Command::SoakChild => soak::soak_child(),
         Command::Crash(args) => crash::crash(args),
+        Command::Differential(args) => differential::differential(args),
         Command::Extremes(args) => extremes::extremes(args),
         Command::Processes(args) => processes::processes(args),
         Command::ProcessesChild => processes::processes_child(),

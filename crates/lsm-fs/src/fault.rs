@@ -190,9 +190,23 @@ impl FaultFs {
         self.control.with(|state| state.hook = Some(Arc::new(hook)));
     }
 
-    /// Takes the hook away.
+    /// Calls `hook` after each operation, in the thread that made it, with whether its caller is
+    /// told that it succeeded; it replaces an earlier one.
+    ///
+    /// The hook runs when the operation has had its effect, and before its caller hears of it: a
+    /// hook that sleeps holds back an answer, where [`on_operation`](Self::on_operation) holds back
+    /// an effect. It may call the file system under this one, but not this one.
+    pub fn after_operation(&self, hook: impl Fn(&Event<'_>, bool) + Send + Sync + 'static) {
+        self.control
+            .with(|state| state.hook_after = Some(Arc::new(hook)));
+    }
+
+    /// Takes both hooks away.
     pub fn remove_hook(&self) {
-        self.control.with(|state| state.hook = None);
+        self.control.with(|state| {
+            state.hook = None;
+            state.hook_after = None;
+        });
     }
 
     /// Starts writing down operations as they end, up to `events_max` of them; what was written

@@ -15,6 +15,21 @@ use crate::machine::Machine;
 use crate::model::{Model, Write, apply, check, contents};
 use crate::random::Random;
 
+/// What is known of a store's past: which states it may show after a crash.
+pub(super) trait Oracle {
+    /// Checks what a recovery has shown.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    fn explain(&self, found: &Model, crash: Crash) -> Result<(), String>;
+}
+
+impl Oracle for History {
+    fn explain(&self, found: &Model, crash: Crash) -> Result<(), String> {
+        History::explain(self, found, crash)
+    }
+}
+
 /// A disk after a crash, and what is known of its past.
 #[derive(Clone)]
 pub(super) struct Remains<'a> {
@@ -23,7 +38,7 @@ pub(super) struct Remains<'a> {
     /// How it came to that.
     pub crash: Crash,
     /// What was promised.
-    pub history: &'a History,
+    pub history: &'a dyn Oracle,
     /// How the store is opened.
     pub config: &'a LsmConfig,
     /// The ids of all files it ever had.
@@ -113,7 +128,10 @@ impl Remains<'_> {
     }
 
     /// Only opens it and looks.
-    fn check_content(self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// The first promise that is broken.
+    pub(super) fn check_content(self) -> Result<(), String> {
         let machine = Machine::with_disk(self.disk, self.config.clone(), self.seed);
         let stage = Stage::after(machine, self.used);
         let db = open(&stage).map_err(|error| format!("open: {error}"))?;

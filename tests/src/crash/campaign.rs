@@ -1,15 +1,15 @@
-//! A campaign: sweeps, ordeals and hostile files, round after round, each with the next seed, until
-//! the time is up or a promise is broken.
+//! A campaign: sweeps, ordeals, hostile files and plays on threads, round after round, each with the
+//! next seed, until the time is up or a promise is broken.
 //!
 //! Run by `cargo xtask crash`. A quick pass goes through all scenarios first, so that a short
 //! campaign has seen each. Then, in each round, every scenario is crashed at every operation in
-//! every image and fails at every operation in every way; in between random scripts run, and
-//! hostile files are opened: others in each round, since the seed makes the stores and forges.
+//! every image and fails at every operation in every way; in between random scripts run, hostile
+//! files are opened, and plays are played on threads: others in each round.
 
 use std::time::{Duration, Instant};
 
 use super::cuts::{self, Tally};
-use super::{Scenario, Violation, faults, mixed, ordeals, scenarios};
+use super::{Scenario, Violation, faults, mixed, ordeals, scenarios, threads};
 use crate::hostile::{self, FileKind, Way};
 
 /// Random scripts after each scenario, and how long they are at most.
@@ -24,6 +24,8 @@ struct Pass {
     ordeals: u64,
     /// Hostile files after each scenario: of each kind, in each way.
     hostile: u64,
+    /// Plays on threads after each scenario.
+    plays: u64,
 }
 
 const QUICK: Pass = Pass {
@@ -31,12 +33,14 @@ const QUICK: Pass = Pass {
     fault_stride: 31,
     ordeals: 5,
     hostile: 4,
+    plays: 5,
 };
 const WHOLE: Pass = Pass {
     images: usize::MAX,
     fault_stride: 1,
     ordeals: ORDEALS,
     hostile: 100,
+    plays: 100,
 };
 
 /// What to run.
@@ -44,7 +48,7 @@ const WHOLE: Pass = Pass {
 pub struct Options {
     /// For how long.
     pub duration: Duration,
-    /// The seed of the first round.
+    /// The seed of the first round, and of the first play on threads.
     pub seed: u64,
 }
 
@@ -61,6 +65,8 @@ pub struct Progress {
     pub faults: u64,
     /// Hostile files tried.
     pub hostile: u64,
+    /// Plays on threads.
+    pub plays: u64,
     /// The scenario that comes next.
     pub scenario: &'static str,
 }
@@ -72,6 +78,8 @@ pub struct Report {
     pub tally: Tally,
     /// Hostile files tried.
     pub hostile: hostile::Tally,
+    /// What the plays on threads did: those of the first seed and of as many that follow.
+    pub threads: threads::Tally,
     /// Rounds finished; each takes the seed after the one before.
     pub rounds: u64,
 }
@@ -85,6 +93,7 @@ pub fn run(options: &Options, progress: &dyn Fn(Progress)) -> Result<Report, Vio
     let stop_at = begin + options.duration;
     let mut tally = Tally::default();
     let mut hostile = hostile::Tally::default();
+    let mut on_threads = threads::Tally::default();
     let mut rounds = 0;
     let mut pass = QUICK;
     loop {
@@ -97,15 +106,19 @@ pub fn run(options: &Options, progress: &dyn Fn(Progress)) -> Result<Report, Vio
                 triples: tally.triples(),
                 faults: tally.faults,
                 hostile: hostile.cases(),
+                plays: on_threads.plays,
                 scenario: scenario.name,
             });
             sweep(&scenario, seed, pass, stop_at, &mut tally)?;
             let numbers = turn * pass.hostile..(turn + 1) * pass.hostile;
             try_hostile_files(&files, numbers, stop_at, &mut hostile)?;
+            let next = options.seed.wrapping_add(on_threads.plays);
+            threads::run(next, pass.plays, Some(stop_at), &mut on_threads)?;
             if Instant::now() >= stop_at {
                 return Ok(Report {
                     tally,
                     hostile,
+                    threads: on_threads,
                     rounds,
                 });
             }
@@ -180,7 +193,7 @@ fn try_hostile_files(
 
 /// Runs one case again, as a [`Violation`] names it: `cut/<scenario>/<operation>/<image>`,
 /// `fault/<scenario>/<operation>/<trouble>`, either without its numbers for the whole sweep, or
-/// `ordeals`, or `hostile/<file kind>/<way>-<number>`.
+/// `ordeals`, or `hostile/<file kind>/<way>-<number>`, or `threads`, which is played again and again.
 ///
 /// # Errors
 /// The broken promise, or that there is no such case.
@@ -190,6 +203,8 @@ pub fn again(case: &str, seed: u64) -> Result<(), String> {
     let kind = parts.next().ok_or_else(unknown)?;
     let ran = if kind == "ordeals" {
         ordeals::run(ORDEALS, ORDEAL_STEPS_MAX, seed)
+    } else if kind == "threads" {
+        threads::again(seed)
     } else if kind == "hostile" {
         let case = case.parse()?;
         let files = stores_to_damage(seed).map_err(|violation| violation.to_string())?;

@@ -58,7 +58,7 @@ impl UsedIds {
     }
 
     /// Notes that a file is created; says so if its id was used before.
-    fn note(&mut self, event: &Event<'_>) -> Option<String> {
+    pub(super) fn note(&mut self, event: &Event<'_>) -> Option<String> {
         if event.operation != Operation::CreateNew {
             return None;
         }
@@ -361,7 +361,7 @@ fn strike_if_due(
 
 /// What is at a path, as far as its name says. An open file goes by the name that it was created
 /// under, so a temporary manifest may be the one in place by now.
-fn kind_of(path: &Path, manifest_is_live: bool) -> FileKind {
+pub(super) fn kind_of(path: &Path, manifest_is_live: bool) -> FileKind {
     match path.file_name().map_or(FileKind::Foreign, FileKind::of) {
         FileKind::ManifestTemp if manifest_is_live => FileKind::Manifest,
         kind => kind,
@@ -369,7 +369,7 @@ fn kind_of(path: &Path, manifest_is_live: bool) -> FileKind {
 }
 
 /// Whether the operation asks for room, so that a lack of it is a plain answer.
-fn takes_room(operation: Operation) -> bool {
+pub(super) fn takes_room(operation: Operation) -> bool {
     matches!(
         operation,
         Operation::Append | Operation::CreateNew | Operation::Preallocate

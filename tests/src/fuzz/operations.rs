@@ -69,6 +69,7 @@ fn setup(random: &mut Random) -> Setup {
         fanout: pick(random, &[2, 3, 10]),
         durability,
         wal,
+        ..Setup::plain()
     }
 }
 

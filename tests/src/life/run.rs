@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::error::Error as StdError;
 use std::ops::Bound;
 
-use lsm_db::{Batch, Durability, Error, Lsm, Range, Snapshot};
+use lsm_db::{Batch, Durability, Error, Lsm};
 
+use super::kept::{Kept, walk};
 use super::{Deed, Life, Setup, World};
 use crate::model::{
     Entries, Model, Write, apply, check, check_get, collect, compare, contents, entries_in,
 };
-use crate::walk::{Move, Walker};
+use crate::walk::Walker;
 
-type Outcome = Result<(), Box<dyn StdError>>;
+pub(super) type Outcome = Result<(), Box<dyn StdError>>;
 
 /// Lives the life.
 ///
@@ -31,9 +32,9 @@ pub fn run<W: World>(world: W, life: &Life) -> Result<(), String> {
     living.end().map_err(|error| format!("at the end: {error}"))
 }
 
-struct Living<'a, W> {
+struct Living<W> {
     world: W,
-    setup: &'a Setup,
+    setup: Setup,
     /// Always there between deeds.
     db: Option<Lsm>,
     /// What the store must show.
@@ -42,32 +43,22 @@ struct Living<'a, W> {
     durable: Model,
     /// The commits since then, in order. A power cut leaves the first of them, however many.
     since: Vec<Vec<Write>>,
-    /// Iterators kept, with what each must still yield.
-    held: VecDeque<(Range, Entries)>,
-    snapshots: Vec<Kept>,
+    kept: Kept,
     /// Keys appended so far.
     appended: usize,
 }
 
-/// A snapshot, a cursor on it, and what both must show.
-struct Kept {
-    snapshot: Snapshot,
-    walker: Walker,
-    model: Model,
-}
-
-impl<'a, W: World> Living<'a, W> {
-    fn begin(world: W, setup: &'a Setup) -> Result<Self, Box<dyn StdError>> {
+impl<W: World> Living<W> {
+    fn begin(world: W, setup: &Setup) -> Result<Self, Box<dyn StdError>> {
         let db = Some(world.open()?);
         Ok(Self {
             world,
-            setup,
+            setup: setup.clone(),
             db,
             model: Model::new(),
             durable: Model::new(),
             since: Vec::new(),
-            held: VecDeque::new(),
-            snapshots: Vec::new(),
+            kept: Kept::default(),
             appended: 0,
         })
     }
@@ -151,22 +142,27 @@ impl<'a, W: World> Living<'a, W> {
             }
             Deed::Prefix(prefix, from_front) => self.prefix(prefix, *from_front)?,
             Deed::Hold => {
-                let entries = self.model.clone().into_iter().collect();
-                self.held.push_back((self.db()?.iter(), entries));
+                let all = (Bound::Unbounded, Bound::Unbounded);
+                self.hold(all, &[])?;
             }
-            Deed::ReadHeld(from_front) => self.read_held(*from_front)?,
+            Deed::HoldRange(lower, upper, ends) => {
+                self.hold((lower.clone(), upper.clone()), ends)?
+            }
+            Deed::ReadHeld(from_front) => self.kept.read_iterator(*from_front)?,
+            Deed::HoldCursor => {
+                let db = self.db.as_ref().ok_or("no handle is open")?;
+                self.kept.keep_cursor(db, &self.model);
+            }
+            Deed::WanderHeld(which, moves) => self.kept.wander_cursor(*which, moves)?,
             Deed::Wander(moves) => Walker::new(self.db()?.cursor()).walk(moves, &self.model)?,
             Deed::Snapshot => {
-                let snapshot = self.db()?.snapshot();
-                self.snapshots.push(Kept {
-                    walker: Walker::new(snapshot.cursor()),
-                    snapshot,
-                    model: self.model.clone(),
-                });
+                let db = self.db.as_ref().ok_or("no handle is open")?;
+                self.kept.keep_snapshot(db, &self.model);
             }
-            Deed::WanderKept(which, moves) => self.wander_kept(*which, moves)?,
-            Deed::ReadSnapshot(which, drops) => self.read_snapshot(*which, *drops)?,
+            Deed::WanderKept(which, moves) => self.kept.wander_snapshot(*which, moves)?,
+            Deed::ReadSnapshot(which, drops) => self.kept.read_snapshot(*which, *drops)?,
             Deed::Close => self.reopen(true)?,
+            Deed::Reconfigure(setup) => self.reconfigure(setup)?,
             Deed::Drop => self.reopen(false)?,
             Deed::Kill => match self.world.after_kill() {
                 Some(world) => self.crash(world, self.setup.wal)?,
@@ -271,20 +267,13 @@ impl<'a, W: World> Living<'a, W> {
     fn walk(&self, lower: &Bound<Vec<u8>>, upper: &Bound<Vec<u8>>, ends: &[bool]) -> Outcome {
         let range = (lower.clone(), upper.clone());
         let mut expected = VecDeque::from(entries_in(&self.model, &range));
-        let mut found = self.db()?.range(range);
-        for (step, &from_front) in ends.iter().enumerate() {
-            let (found, expected) = match from_front {
-                true => (found.next(), expected.pop_front()),
-                false => (found.next_back(), expected.pop_back()),
-            };
-            let found = found
-                .transpose()?
-                .map(|(key, value)| (key.to_vec(), value.to_vec()));
-            if found != expected {
-                return Err(format!("step {step}: {found:?}, expected {expected:?}").into());
-            }
-        }
-        Ok(())
+        walk(&mut self.db()?.range(range), &mut expected, ends)
+    }
+
+    /// Keeps an iterator that has gone some steps.
+    fn hold(&mut self, range: (Bound<Vec<u8>>, Bound<Vec<u8>>), ends: &[bool]) -> Outcome {
+        let db = self.db.as_ref().ok_or("no handle is open")?;
+        self.kept.keep_iterator(db, &self.model, range, ends)
     }
 
     /// Takes the entry at one end, if there is one.
@@ -321,50 +310,11 @@ impl<'a, W: World> Living<'a, W> {
         Ok(compare("prefix", &found, &expected)?)
     }
 
-    fn read_held(&mut self, from_front: bool) -> Outcome {
-        let Some((iterator, mut expected)) = self.held.pop_front() else {
-            return Ok(());
-        };
-        let found = if from_front {
-            collect(iterator)?
-        } else {
-            expected.reverse();
-            collect(iterator.rev())?
-        };
-        Ok(compare("a kept iterator", &found, &expected)?)
-    }
-
-    fn wander_kept(&mut self, which: usize, moves: &[Move]) -> Outcome {
-        let count = self.snapshots.len().max(1);
-        match self.snapshots.get_mut(which % count) {
-            Some(kept) => kept.walker.walk(moves, &kept.model),
-            None => Ok(()),
-        }
-    }
-
-    fn read_snapshot(&mut self, which: usize, drops: bool) -> Outcome {
-        let which = which % self.snapshots.len().max(1);
-        let Some(kept) = self.snapshots.get_mut(which) else {
-            return Ok(());
-        };
-        check(&kept.snapshot, &kept.model).map_err(|error| format!("a snapshot: {error}"))?;
-        if drops {
-            self.snapshots.swap_remove(which);
-        } else {
-            kept.snapshot = kept.snapshot.clone();
-        }
-        Ok(())
-    }
-
-    /// Reads all that is kept, and lets go of it.
-    fn read_all_kept(&mut self, from_front: bool) -> Outcome {
-        while !self.held.is_empty() {
-            self.read_held(from_front)?;
-        }
-        while !self.snapshots.is_empty() {
-            self.read_snapshot(0, true)?;
-        }
-        Ok(())
+    /// Closes, and opens in another way.
+    fn reconfigure(&mut self, setup: &Setup) -> Outcome {
+        self.world.configure(setup.config());
+        self.setup = setup.clone();
+        self.reopen(true)
     }
 
     /// Ends the handle in an orderly way and opens again. What is kept holds the lock.
@@ -375,13 +325,13 @@ impl<'a, W: World> Living<'a, W> {
         } else {
             drop(db);
         }
-        if !self.held.is_empty() || !self.snapshots.is_empty() {
+        if self.kept.holds_the_lock() {
             match self.world.open() {
                 Err(Error::Locked { .. }) => {}
                 other => return Err(format!("what is kept holds no lock: {other:?}").into()),
             }
-            self.read_all_kept(true)?;
         }
+        self.kept.read_all(true)?;
         self.all_durable();
         self.db = Some(self.world.open()?);
         check(self.db()?, &self.model)
@@ -393,7 +343,7 @@ impl<'a, W: World> Living<'a, W> {
         let old_world = std::mem::replace(&mut self.world, world);
         let old_db = self.db.replace(self.world.open()?);
         // The old process goes on for a while, in its own world: its readers must not mind.
-        self.read_all_kept(false)?;
+        self.kept.read_all(false)?;
         drop(old_db);
         drop(old_world);
 

@@ -14,6 +14,9 @@ pub trait World: Sized {
     /// The store's.
     fn open(&self) -> lsm_db::Result<Lsm>;
 
+    /// The store is opened so from the next time on.
+    fn configure(&mut self, config: LsmConfig);
+
     /// Runs one background task, where background work waits to be run.
     fn step(&self);
 
@@ -30,6 +33,10 @@ pub trait World: Sized {
 impl World for Machine {
     fn open(&self) -> lsm_db::Result<Lsm> {
         Machine::open(self)
+    }
+
+    fn configure(&mut self, config: LsmConfig) {
+        Machine::configure(self, config);
     }
 
     fn step(&self) {
@@ -74,6 +81,10 @@ impl RealDirectory {
 impl World for RealDirectory {
     fn open(&self) -> lsm_db::Result<Lsm> {
         Lsm::open_with(self.dir.path(), self.config.clone())
+    }
+
+    fn configure(&mut self, config: LsmConfig) {
+        self.config = config;
     }
 
     fn step(&self) {}

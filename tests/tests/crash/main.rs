@@ -4,6 +4,8 @@
 
 #[cfg(test)]
 mod groups;
+#[cfg(test)]
+mod threads;
 
 #[cfg(test)]
 mod tests {

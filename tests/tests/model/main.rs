@@ -3,6 +3,7 @@
 //! A failing life is shrunk and printed. On the simulated machine it is all there is to know: put
 //! it into a test of its own, and it fails again.
 
+use lsm_tests::differential;
 use lsm_tests::life::{Life, RealDirectory, Setup, run};
 use lsm_tests::machine::Machine;
 use quickcheck::{Gen, QuickCheck};
@@ -43,6 +44,16 @@ fn lives_in_a_real_directory_match_the_model() {
         let world = RealDirectory::new(life.setup.config()).map_err(|error| error.to_string())?;
         run(world, &life)
     });
+}
+
+/// The first seeds of `cargo xtask differential`, each stepped and on threads.
+#[test]
+fn lives_of_any_configuration_match_the_model() -> lsm_tests::TestResult {
+    let mut tally = differential::Tally::default();
+    differential::run(1, 24, None, &mut tally)?;
+    assert_eq!(tally.seeds, 24);
+    assert!(tally.deeds > 24 * 20, "{tally:?}");
+    Ok(())
 }
 
 /// The seed is all there is: the same life twice makes the same operations and leaves the same

@@ -11,8 +11,10 @@ pub(crate) enum Command {
     /// The process that the soak starts and kills
     #[command(hide = true)]
     SoakChild,
-    /// Crashes and faults at every operation of the file system, and hostile files, checked against what was promised (release build)
+    /// Crashes and faults at every operation of the file system, on threads too, and hostile files, checked against what was promised (release build)
     Crash(CrashArgs),
+    /// Random lives of a store against a sorted map, stepped and on threads, with any configuration (release build)
+    Differential(DifferentialArgs),
     /// What lies at the limits: a gibibyte, ten thousand runs with few files, minutes of overload (release build)
     Extremes(ExtremesArgs),
     /// Kills, traces, fails and fills up real processes on a real disk, and moves, forks and limits them (release build)
@@ -57,6 +59,22 @@ pub(crate) struct CrashArgs {
     pub(crate) seed: u64,
     /// One case to run again, as a broken promise names it, instead of all
     #[arg(long)]
+    pub(crate) case: Option<String>,
+    /// Only the plays on threads: one for each seed, from the given one on
+    #[arg(long, value_parser = ["threads"])]
+    pub(crate) only: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct DifferentialArgs {
+    /// How long to go on
+    #[arg(long, default_value_t = 10)]
+    pub(crate) minutes: u64,
+    /// Seed of the first life; each one after it takes the next
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// The life of that seed again, and no other: `stepped`, or `threads`, again and again
+    #[arg(long, value_parser = ["stepped", "threads"])]
     pub(crate) case: Option<String>,
 }
 

@@ -1,9 +1,10 @@
 //! What happens to each operation before and after it reaches the file system underneath.
 //!
 //! Called by `FaultFs` and its files. An operation is counted, then the hook sees it, then it waits
-//! at the gates, then the rules judge it, then it happens or fails, then the trace has it.
+//! at the gates, then the rules judge it, then it happens or fails, then the trace has it, then the
+//! hook behind it sees how it went.
 //!
-//! Threads: any. The state's lock is held while counting, matching and recording, never while the
+//! Threads: any. The state's lock is held while counting, matching and recording, never while a
 //! hook runs, at a gate, or in the file system underneath.
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use super::gate::Gate;
 use super::rule::{Rule, Verdict};
 
 pub(super) type Hook = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
+pub(super) type HookAfter = Arc<dyn Fn(&Event<'_>, bool) + Send + Sync>;
 
 /// The one state behind all clones of a `FaultFs` and all its files.
 #[derive(Default)]
@@ -32,6 +34,7 @@ pub(super) struct State {
     pub(super) rules: Vec<Rule>,
     pub(super) gates: Vec<Arc<Gate>>,
     pub(super) hook: Option<Hook>,
+    pub(super) hook_after: Option<HookAfter>,
     pub(super) trace: Trace,
 }
 
@@ -117,7 +120,13 @@ impl Control {
 
     /// Everything that comes after it.
     pub(super) fn record(&self, event: &Event<'_>, ok: bool) {
-        self.with(|state| state.trace.push(event, ok));
+        let hook = self.with(|state| {
+            state.trace.push(event, ok);
+            state.hook_after.clone()
+        });
+        if let Some(hook) = hook {
+            hook(event, ok);
+        }
     }
 
     fn wait_at_gates(&self, event: &Event<'_>) {

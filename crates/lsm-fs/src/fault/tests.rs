@@ -428,6 +428,30 @@ fn the_hook_sees_each_operation_before_it_happens() {
 }
 
 #[test]
+fn the_hook_behind_an_operation_sees_its_effect_and_how_it_went() {
+    let (sim, fs) = over_sim();
+    let file = fs.create_new(path("/a")).unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    fs.after_operation({
+        let seen = Arc::clone(&seen);
+        move |event, ok| {
+            let len = sim.file_len(path("/a")).unwrap();
+            seen.lock().unwrap().push((event.operation, ok, len));
+        }
+    });
+    fs.fail_nth(1, no_room());
+    file.append_all(b"abc").unwrap();
+    assert!(file.append_all(b"de").is_err());
+    fs.remove_hook();
+    file.append_all(b"unseen").unwrap();
+    let append = Operation::Append;
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [(append, true, 3), (append, false, 3)]
+    );
+}
+
+#[test]
 fn counts_are_shared_by_clones_and_threads() {
     let (_, fs) = over_sim();
     let seen = Arc::new(AtomicU64::new(0));
