@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::{EntryKind, FaultFs, File, FileSystem, RealFs, SimFs};
+use crate::{ByPath, EntryKind, FaultFs, File, FileSystem, RealFs, SimFs};
 
 /// The kind of error that a call ends with.
 fn kind_of<T>(result: io::Result<T>) -> ErrorKind {

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::*;
-use crate::{CrashImage, RealFs};
+use crate::{ByPath, CrashImage, File, RealFs};
 
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -90,7 +90,7 @@ fn a_filter_picks_operation_and_path() {
 #[test]
 fn every_operation_can_fail_and_then_has_no_effect() {
     type Act = fn(&FaultFs, &dyn File) -> io::Result<()>;
-    let acts: [(Operation, Act); 17] = [
+    let acts: [(Operation, Act); 20] = [
         (Operation::Open, |fs, _| fs.open(path("/a")).map(drop)),
         (Operation::CreateNew, |fs, _| {
             fs.create_new(path("/new")).map(drop)
@@ -118,6 +118,11 @@ fn every_operation_can_fail_and_then_has_no_effect() {
             fs.file_len(path("/a")).map(drop)
         }),
         (Operation::Len, |_, file| file.len().map(drop)),
+        (Operation::OpenDir, |fs, _| fs.open_dir(path("/")).map(drop)),
+        (Operation::LockDir, |fs, _| {
+            fs.open_dir(path("/"))?.lock_self().map(drop)
+        }),
+        (Operation::IsLinked, |_, file| file.is_linked().map(drop)),
     ];
     for (operation, act) in acts {
         let (sim, fs) = over_sim();
@@ -250,7 +255,7 @@ fn an_injected_failure_of_a_sync_is_final_for_what_was_pending() {
     assert!(file.sync().is_err());
     file.sync().unwrap();
     for image in CrashImage::standard(0) {
-        let found = crate::read_to_vec(&sim.crash(&image), path("/a"), 100).unwrap();
+        let found = sim.crash(&image).read_to_vec(path("/a"), 100).unwrap();
         assert_eq!(
             found, [0; 4],
             "{image:?}: the retry said Ok and saved nothing"
@@ -276,7 +281,7 @@ fn a_failed_sync_is_that_of_the_open_file_whatever_its_name_is_now() {
     assert!(file.sync().is_err());
     file.sync().unwrap();
     let after = sim.crash(&CrashImage::EverythingUnsynced);
-    assert_eq!(crate::read_to_vec(&after, path("/b"), 100).unwrap(), [0; 4]);
+    assert_eq!(after.read_to_vec(path("/b"), 100).unwrap(), [0; 4]);
 }
 
 #[test]

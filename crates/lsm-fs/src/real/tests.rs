@@ -1,6 +1,8 @@
 use std::io::ErrorKind;
 
+use super::file::RealFile;
 use super::*;
+use crate::{ByPath, File};
 
 #[cfg(unix)]
 mod unix {
@@ -84,11 +86,8 @@ mod unix {
 #[test]
 fn zero_filling_fills_what_fallocate_would() {
     let dir = tempfile::tempdir().unwrap();
-    let file = platform::create_new(&dir.path().join("a")).unwrap();
-    let file = RealFile {
-        file,
-        logical_end: Some(Mutex::new(0)),
-    };
+    let file = fs::File::create_new(dir.path().join("a")).unwrap();
+    let file = RealFile::for_appending(file, true);
     file.append_all(b"abc").unwrap();
     file.fill_with_zeros(3, 200_000).unwrap();
     assert_eq!(file.len().unwrap(), 200_000);
