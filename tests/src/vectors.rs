@@ -5,7 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use lsm_fs::{FileSystem, RealFs};
+use lsm_fs::{ByPath, FileSystem, RealFs};
 
 use crate::directory::{Files, plant, read};
 use crate::model::{Model, Write, apply};

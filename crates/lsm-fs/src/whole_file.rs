@@ -27,11 +27,7 @@ use crate::{AtomicWriteError, Directory, FileName, FsError};
 /// assert!(read_to_vec(&*dir, &NOTE, 4).is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn read_to_vec(
-    dir: &dyn Directory,
-    name: &FileName,
-    len_max: u64,
-) -> Result<Vec<u8>, FsError> {
+pub fn read_to_vec(dir: &dyn Directory, name: &FileName, len_max: u64) -> Result<Vec<u8>, FsError> {
     let failed = |operation| move |source| FsError::new(operation, dir.path_of(name), source);
     let file = dir.open(name).map_err(failed("open"))?;
     let len = file.len().map_err(failed("read the length of"))?;

@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
-use lsm_fs::{EntryKind, FileSystem};
+use lsm_fs::{ByPath, EntryKind, FileSystem};
 use lsm_version::{FileKind, Manifest, RunId, RunMeta, run_file_name, run_unnamed_file_name};
 
 /// Checks the levels' invariants, the runs' lengths, and that no file is left over.

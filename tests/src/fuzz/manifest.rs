@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lsm_fs::{CrashImage, FileSystem, SimFs};
+use lsm_fs::{ByPath, CrashImage, FileSystem, SimFs};
 use lsm_version::{
     CommitError, LegacyManifest, LoadError, MANIFEST_FILE_NAME, Manifest, ManifestState, RunMeta,
     UnresolvedRun, VersionEdit,

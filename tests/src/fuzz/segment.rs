@@ -13,7 +13,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use lsm_fs::{CrashImage, FileSystem, SimFs};
+use lsm_fs::{ByPath, CrashImage, FileSystem, SimFs};
 use lsm_wal::{
     Error, FrameBuffer, KIND_DATA, Log, LogBounds, LogOptions, Position, Record, RecoverError,
     RecoveredLog, recover, segment_file_name, segment_temporary_file_name,

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::ThreadId;
 
-use lsm_fs::{DirEntry, EntryKind, File, FileLock, FileSystem, Operation, RealFs};
+use lsm_fs::{ByPath, DirEntry, EntryKind, File, FileLock, FileSystem, Operation, RealFs};
 use lsm_version::FileKind;
 
 /// What a store can be in the middle of.

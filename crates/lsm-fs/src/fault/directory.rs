@@ -86,7 +86,8 @@ impl FaultDirectory {
         perform: impl FnOnce(&dyn Directory) -> io::Result<T>,
     ) -> io::Result<T> {
         let perform = || perform(self.target.directory());
-        self.control.run(Event::new(operation, path), perform, || {})
+        self.control
+            .run(Event::new(operation, path), perform, || {})
     }
 
     fn wrap(&self, path: &Path, target: Target) -> Arc<dyn File> {

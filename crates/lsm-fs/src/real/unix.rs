@@ -74,7 +74,8 @@ impl DirectoryHandle {
     }
 
     fn open_file(&self, name: &FileName, flags: OFlags) -> io::Result<File> {
-        let open = || rustix::fs::openat(&self.0, name.as_os_str(), flags | GUARDED, MODE_OWNER_ONLY);
+        let open =
+            || rustix::fs::openat(&self.0, name.as_os_str(), flags | GUARDED, MODE_OWNER_ONLY);
         Ok(retry_on_intr(open)?.into())
     }
 
@@ -83,7 +84,12 @@ impl DirectoryHandle {
         Ok(rustix::fs::renameat(&self.0, from, &self.0, to)?)
     }
 
-    pub(super) fn hard_link(&self, from: &FileName, to_dir: &Self, to: &FileName) -> io::Result<()> {
+    pub(super) fn hard_link(
+        &self,
+        from: &FileName,
+        to_dir: &Self,
+        to: &FileName,
+    ) -> io::Result<()> {
         let (from, to) = (from.as_os_str(), to.as_os_str());
         let flags = AtFlags::empty();
         Ok(rustix::fs::linkat(&self.0, from, &to_dir.0, to, flags)?)

@@ -87,7 +87,12 @@ impl DirectoryHandle {
         fs::rename(self.path.join(from), self.path.join(to))
     }
 
-    pub(super) fn hard_link(&self, from: &FileName, to_dir: &Self, to: &FileName) -> io::Result<()> {
+    pub(super) fn hard_link(
+        &self,
+        from: &FileName,
+        to_dir: &Self,
+        to: &FileName,
+    ) -> io::Result<()> {
         fs::hard_link(self.path.join(from), to_dir.path.join(to))
     }
 

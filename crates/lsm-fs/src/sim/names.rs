@@ -86,7 +86,12 @@ impl Disk {
         self.drop_link(inode)
     }
 
-    pub(super) fn rename(&mut self, dir: InodeId, from: &FileName, to: &FileName) -> io::Result<()> {
+    pub(super) fn rename(
+        &mut self,
+        dir: InodeId,
+        from: &FileName,
+        to: &FileName,
+    ) -> io::Result<()> {
         let inode = self.lookup(dir, from)?;
         let replaced = self.dir(dir)?.get(to.as_os_str());
         if let Some(replaced) = replaced {

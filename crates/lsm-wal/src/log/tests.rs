@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lsm_fs::{CrashImage, Fault, FaultFs, FileSystem, Operation, SimFs};
+use lsm_fs::{ByPath, CrashImage, Fault, FaultFs, FileSystem, Operation, SimFs};
 
 use super::*;
 use crate::frame::KIND_DATA;
@@ -12,8 +12,7 @@ const SEGMENT_BYTES_MAX: u64 = 4_096;
 
 fn log_on(fs: &(impl FileSystem + Clone)) -> Log {
     let options = LogOptions {
-        fs: Arc::new(fs.clone()),
-        dir: PathBuf::from("/"),
+        dir: fs.open_dir(Path::new("/")).unwrap(),
         database_id: [1; 16],
         segment_bytes_max: SEGMENT_BYTES_MAX,
     };

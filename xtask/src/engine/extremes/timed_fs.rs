@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lsm_fs::{DirEntry, EntryKind, File, FileLock, FileSystem, RealFs};
+use lsm_fs::{ByPath, DirEntry, EntryKind, File, FileLock, FileSystem, RealFs};
 
 use super::spans::Spans;
 
