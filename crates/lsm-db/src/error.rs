@@ -94,6 +94,18 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// The store's directory, or a file that it is writing there, was removed while the store was
+    /// open, so what was written since cannot be found again. Nothing was written anywhere else.
+    ///
+    /// Writing has stopped on this handle; reads of what is in memory or in open files go on. To
+    /// save what they still show, write it into another store.
+    #[error("{} was removed while the store was open", path.display())]
+    #[non_exhaustive]
+    DirectoryGone {
+        /// The directory as it was given to open, or the file in it.
+        path: PathBuf,
+    },
+
     /// Writing has stopped for good on this handle, because an earlier failure left open what is
     /// on disk. Reads go on. Reopen the store: it recovers what is durable.
     #[error("writing has stopped until the store is reopened: {cause}")]
@@ -157,6 +169,7 @@ impl Error {
             Self::InvalidInput { .. } => "InvalidInput",
             Self::ConditionFailed { .. } => "ConditionFailed",
             Self::Locked { .. } => "Locked",
+            Self::DirectoryGone { .. } => "DirectoryGone",
             Self::Poisoned { .. } => "Poisoned",
             Self::UnsupportedFormat { .. } => "UnsupportedFormat",
         }
@@ -168,11 +181,14 @@ impl Error {
         "lsm storage engine error"
     }
 
-    /// Whether trying again on this handle is pointless: the bytes on disk are damaged, or
-    /// writing has stopped until the store is reopened.
+    /// Whether trying again on this handle is pointless: the bytes on disk are damaged, the
+    /// directory was removed, or writing has stopped until the store is reopened.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
-        matches!(self, Self::Corruption { .. } | Self::Poisoned { .. })
+        matches!(
+            self,
+            Self::Corruption { .. } | Self::DirectoryGone { .. } | Self::Poisoned { .. }
+        )
     }
 
     /// Whether the cause is a lack of room, which ends by itself when room is made.
@@ -250,6 +266,7 @@ impl Error {
             Self::InvalidInput { reason } => Self::InvalidInput { reason },
             Self::ConditionFailed { key } => Self::ConditionFailed { key: key.clone() },
             Self::Locked { path } => Self::Locked { path: path.clone() },
+            Self::DirectoryGone { path } => Self::DirectoryGone { path: path.clone() },
             Self::Poisoned { cause } => Self::Poisoned {
                 cause: Arc::clone(cause),
             },

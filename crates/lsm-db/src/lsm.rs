@@ -206,7 +206,8 @@ impl Lsm {
     /// durable.
     pub fn sync(&self) -> Result<()> {
         if self.engine.config.wal_enabled() {
-            self.engine.commit(Request::Sync)
+            self.engine.commit(Request::Sync)?;
+            self.engine.check_directory()
         } else {
             self.flush()
         }
@@ -219,7 +220,8 @@ impl Lsm {
     /// The first failure is returned at once; the data stays in memory and in the log, and the
     /// flush is tried again in the background.
     pub fn flush(&self) -> Result<()> {
-        self.engine.flush()
+        self.engine.flush()?;
+        self.engine.check_directory()
     }
 
     /// Flushes, and merges what the range holds now down to the deepest level that holds any of
@@ -246,7 +248,8 @@ impl Lsm {
     /// Snapshots, iterators and cursors that are still alive go on, and keep the directory locked.
     ///
     /// # Errors
-    /// Whatever [`drop`] would have to swallow: a failed flush or sync, or [`Error::Poisoned`].
+    /// Whatever [`drop`] would have to swallow: a failed flush or sync, [`Error::DirectoryGone`] or
+    /// [`Error::Poisoned`].
     pub fn close(self) -> Result<()> {
         self.shut_down()
         // Dropping comes next, finds the store closed, and does nothing more.
@@ -264,7 +267,9 @@ impl Lsm {
         let closing = &self.engine.run_context.closing;
         closing.store(true, Ordering::Release);
         self.engine.pool.shutdown();
-        flushed.and(self.engine.mark_clean())
+        flushed
+            .and(self.engine.mark_clean())
+            .and_then(|()| self.engine.check_directory())
     }
 }
 
@@ -278,7 +283,7 @@ impl Drop for Lsm {
 impl fmt::Debug for Lsm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lsm")
-            .field("directory", &self.engine.directory)
+            .field("directory", &self.engine.directory.path())
             .finish_non_exhaustive()
     }
 }

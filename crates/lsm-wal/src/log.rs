@@ -291,7 +291,7 @@ impl Log {
     }
 
     /// Makes everything appended so far durable and returns where the log ends: the older segments
-    /// first, in order. Does nothing if nothing is unsynced.
+    /// first, in order. Nothing is written if nothing is unsynced.
     ///
     /// # Errors
     /// [`Error::SyncFailed`] and, from then on, [`Error::Poisoned`]: final. What was appended since
@@ -302,21 +302,17 @@ impl Log {
     }
 
     fn try_sync(&mut self) -> Result<Position, Error> {
-        let is_dirty = |segment: &OpenSegment| segment.dirty;
-        let writes = !self.unsynced.is_empty() || self.current.as_ref().is_some_and(is_dirty);
         for segment in self.unsynced.iter_mut().chain(&mut self.current) {
             segment.sync()?;
         }
-        if writes {
-            self.check_linked()?;
-        }
+        self.check_linked()?;
         self.unsynced.clear();
         let end = self.end();
         self.durable = end;
         Ok(end.unwrap_or_default())
     }
 
-    /// Checks after a sync that what was synced can be found again: a removed file or directory is
+    /// Checks, after a sync, that what was synced can be found again: a removed file or directory is
     /// synced without an error. Older segments are not asked, since their retirement may have
     /// unlinked them.
     fn check_linked(&self) -> Result<(), Error> {

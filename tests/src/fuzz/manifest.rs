@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lsm_fs::{ByPath, CrashImage, FileSystem, SimFs};
+use lsm_fs::{CrashImage, FileSystem, SimFs};
 use lsm_version::{
     CommitError, LegacyManifest, LoadError, MANIFEST_FILE_NAME, Manifest, ManifestState, RunMeta,
     UnresolvedRun, VersionEdit,
@@ -72,12 +72,12 @@ fn dir() -> &'static Path {
 
 /// Loads it; the keys of a run that are not in it are made up, or cannot be told.
 fn load(disk: &SimFs, keys_are_readable: bool) -> Loaded {
-    let fs: Arc<dyn FileSystem> = Arc::new(disk.clone());
+    let opened = disk.open_dir(dir()).expect("the root is a directory");
     let mut resolve = |run: &UnresolvedRun| match keys_are_readable {
         true => Ok((Bytes::new(), Bytes::from("z"))),
         false => Err(Unreadable(run.id)),
     };
-    Manifest::load(fs, dir(), &mut resolve)
+    Manifest::load(opened, &mut resolve)
 }
 
 /// Everything that a loaded manifest says.

@@ -11,7 +11,7 @@ mod plan;
 use std::convert::Infallible;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use lsm_fs::{ByPath, CrashImage, FileSystem, SimFs};
 use lsm_wal::{
@@ -72,7 +72,8 @@ fn plain(input: &[u8], sealed: bool) -> Case {
         if sealed {
             seals::segment(&mut bytes);
         }
-        case.files.insert(segment_file_name(id.into()), bytes);
+        case.files
+            .insert(segment_file_name(id.into()).to_string(), bytes);
         rest = after;
     }
     case
@@ -120,8 +121,7 @@ fn known() -> Result<&'static [Known], String> {
 impl Case {
     fn options(&self, disk: &SimFs) -> LogOptions {
         LogOptions {
-            fs: Arc::new(disk.clone()),
-            dir: root().to_path_buf(),
+            dir: disk.open_dir(root()).expect("the root is a directory"),
             database_id: self.database_id,
             segment_bytes_max: 1 << 14,
         }

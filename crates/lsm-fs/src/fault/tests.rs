@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::*;
-use crate::{ByPath, CrashImage, File, RealFs};
+use crate::{ByPath, CrashImage, File, FileName, RealFs};
 
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -35,7 +35,7 @@ fn the_nth_mutating_operation_fails_once_and_reads_do_not_count() {
     assert_eq!(file.sync().unwrap_err().kind(), io::ErrorKind::StorageFull);
     file.append_all(b"y").unwrap();
     assert_eq!(fs.mutation_count(), 4);
-    assert_eq!(fs.operation_count(), 6);
+    assert_eq!(fs.operation_count(), 7, "the directory was opened first");
     assert_eq!(fs.count_of(Operation::Append), 2);
 }
 
@@ -371,11 +371,13 @@ fn the_trace_tells_what_happened_in_order() {
     assert_eq!(
         told,
         [
+            (Operation::OpenDir, 0, 0, true, None),
             (Operation::CreateNew, 0, 0, true, None),
             (Operation::Append, 0, 3, true, None),
             (Operation::Append, 3, 2, true, None),
             (Operation::Sync, 0, 0, false, None),
             (Operation::ReadAt, 1, 4, true, None),
+            (Operation::OpenDir, 0, 0, true, None),
             (Operation::Rename, 0, 0, true, Some("/b".into())),
         ]
     );
@@ -425,9 +427,9 @@ fn the_hook_sees_each_operation_before_it_happens() {
     assert_eq!(
         *lens.lock().unwrap(),
         [
-            (1, Some(1), Operation::Append, 0),
-            (2, None, Operation::Len, 3),
-            (3, Some(2), Operation::Sync, 3),
+            (2, Some(1), Operation::Append, 0),
+            (3, None, Operation::Len, 3),
+            (4, Some(2), Operation::Sync, 3),
         ]
     );
 }
@@ -445,7 +447,7 @@ fn counts_are_shared_by_clones_and_threads() {
     std::thread::scope(|scope| {
         for _ in 0..4 {
             let fs = fs.clone();
-            scope.spawn(move || (0..250).for_each(|_| drop(fs.list(path("/")))));
+            scope.spawn(move || (0..250).for_each(|_| drop(fs.kind(path("/")))));
         }
     });
     assert_eq!(fs.operation_count(), 1000);
@@ -469,4 +471,44 @@ fn faults_work_over_the_real_file_system() {
     fs.fail_nth(0, unwritten);
     assert!(file.append(b"ef").is_err());
     assert_eq!(fs.file_len(&dir.path().join("a")).unwrap(), 4);
+}
+
+/// The kernel reports a failed sync once for each open file, so of two threads one was told Ok for
+/// names that the other one's failure had taken.
+#[test]
+fn a_failed_sync_of_a_directory_is_final_for_the_handle() {
+    let any_wrap: [fn(SimFs) -> FaultFs; 2] =
+        [FaultFs::over_sim, |sim| FaultFs::new(Arc::new(sim))];
+    for wrap in any_wrap {
+        let fs = wrap(SimFs::new());
+        let dir = fs.open_dir(path("/")).unwrap();
+        dir.sync().unwrap();
+        fs.fail_nth(0, no_room());
+        assert_eq!(dir.sync().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        fs.clear_faults();
+        for _ in 0..2 {
+            assert_eq!(dir.sync().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        }
+        fs.open_dir(path("/")).unwrap().sync().unwrap();
+    }
+}
+
+/// A thread that comes while another one's sync hangs waits for it, and fails with it.
+#[test]
+fn a_sync_that_waited_for_a_failed_one_fails_too() {
+    let (sim, fs) = over_sim();
+    let dir = fs.open_dir(path("/")).unwrap();
+    dir.create_new(&FileName::constant("a")).unwrap();
+    let parked = fs.park(Operation::SyncDir, any);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| dir.sync());
+        parked.wait_for_arrival();
+        let second = scope.spawn(|| dir.sync());
+        fs.fail_when(Operation::SyncDir, any, no_room());
+        parked.release();
+        assert!(first.join().unwrap().is_err());
+        assert!(second.join().unwrap().is_err());
+    });
+    let after = sim.crash(&CrashImage::NothingUnsynced);
+    assert_eq!(after.kind(path("/a")).unwrap(), None);
 }

@@ -51,6 +51,21 @@ impl RealDirectory {
             counts_links,
         })
     }
+
+    /// [`Directory::lock`], with the type of the lock known.
+    pub(super) fn lock_file(&self, name: &FileName) -> io::Result<RealLock> {
+        let file = self.handle.platform.open_lock(name)?;
+        require_regular(&file)?;
+        try_lock(&file)?;
+        let owner = process::id();
+        Ok(RealLock { file, owner })
+    }
+
+    /// What a child process inherits.
+    #[cfg(test)]
+    pub(super) fn handle_copy(&self) -> fs::File {
+        self.handle.platform.file().try_clone().unwrap()
+    }
 }
 
 impl Directory for RealDirectory {
@@ -111,13 +126,7 @@ impl Directory for RealDirectory {
     }
 
     fn lock(&self, name: &FileName) -> io::Result<Box<dyn FileLock>> {
-        let file = self.handle.platform.open_lock(name)?;
-        require_regular(&file)?;
-        try_lock(&file)?;
-        Ok(Box::new(RealLock {
-            file,
-            owner: process::id(),
-        }))
+        Ok(Box::new(self.lock_file(name)?))
     }
 
     fn lock_self(&self) -> io::Result<Box<dyn FileLock>> {
@@ -169,9 +178,17 @@ fn require_file(kind: EntryKind) -> io::Result<()> {
 
 /// The lock on a file. Invariant 2.
 #[derive(Debug)]
-struct RealLock {
+pub(super) struct RealLock {
     file: fs::File,
     owner: u32,
+}
+
+#[cfg(test)]
+impl RealLock {
+    /// What a child process inherits.
+    pub(super) fn handle_copy(&self) -> fs::File {
+        self.file.try_clone().unwrap()
+    }
 }
 
 impl FileLock for RealLock {}

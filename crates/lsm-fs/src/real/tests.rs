@@ -2,7 +2,7 @@ use std::io::ErrorKind;
 
 use super::file::RealFile;
 use super::*;
-use crate::{ByPath, File};
+use crate::{ByPath, Directory, File, FileName};
 
 #[cfg(unix)]
 mod unix {
@@ -120,4 +120,22 @@ fn a_lock_file_may_be_opened_by_others_and_still_excludes_them() {
     );
     drop(held);
     assert!(RealFs.lock(&path).is_ok());
+}
+
+/// A process that is being started holds copies of all handles until it executes its program.
+#[test]
+fn a_copy_of_the_handle_does_not_keep_a_lock_that_was_released() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = RealDirectory::open_dir(scratch.path()).unwrap();
+    let inherited = dir.handle_copy();
+    drop(dir.lock_self().unwrap());
+    let other = RealDirectory::open_dir(scratch.path()).unwrap();
+    drop(other.lock_self().unwrap());
+
+    let name = FileName::constant("LOCK");
+    let lock = dir.lock_file(&name).unwrap();
+    let copy = lock.handle_copy();
+    drop(lock);
+    drop(other.lock(&name).unwrap());
+    drop((inherited, copy));
 }
