@@ -47,6 +47,9 @@ impl Lsm {
     /// What a crash left is recovered: a prefix of all writes in the order they were committed,
     /// with every write in it that was acknowledged as durable.
     ///
+    /// `dir` is resolved once, here. The store stays in that directory if the process changes its
+    /// working directory, and if the directory is renamed or another one takes its place.
+    ///
     /// A directory that `lsm-db` 1.x wrote is taken over, with all it holds; every run is read once
     /// for that, and 1.x refuses the directory afterwards. Take a copy first.
     ///
@@ -203,7 +206,7 @@ impl Lsm {
     ///
     /// # Errors
     /// [`Error::Io`] once if the sync fails, then [`Error::Poisoned`]: reopen to find out what is
-    /// durable.
+    /// durable. [`Error::DirectoryGone`] once if the directory was removed, then the same.
     pub fn sync(&self) -> Result<()> {
         if self.engine.config.wal_enabled() {
             self.engine.commit(Request::Sync)?;
@@ -218,7 +221,8 @@ impl Lsm {
     ///
     /// # Errors
     /// The first failure is returned at once; the data stays in memory and in the log, and the
-    /// flush is tried again in the background.
+    /// flush is tried again in the background. [`Error::DirectoryGone`] if the directory was removed:
+    /// then writing has ended.
     pub fn flush(&self) -> Result<()> {
         self.engine.flush()?;
         self.engine.check_directory()

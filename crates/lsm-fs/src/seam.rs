@@ -85,7 +85,7 @@ pub trait Directory: Any + fmt::Debug + Send + Sync {
     /// Removes a file's name. Open handles go on. Durable after [`sync`](Self::sync).
     fn unlink(&self, name: &FileName) -> io::Result<()>;
 
-    /// The names in it, sorted.
+    /// The names in it, sorted; none if it was removed.
     fn list(&self) -> io::Result<Vec<DirEntry>>;
 
     /// What `name` stands for (not following a symbolic link), or `None` if for nothing.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use lsm_db::{Batch, Durability, Lsm, LsmConfig};
-use lsm_fs::{ByPath, CrashImage, FileSystem, SimFs};
+use lsm_fs::{CrashImage, FileSystem, SimFs};
 
 use super::stage::{Captured, Stage, UsedIds};
 use super::{Crash, History, leftovers, mixed};

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use lsm_db::{Durability, Lsm};
-use lsm_fs::{ByPath, FileSystem, Operation};
+use lsm_fs::{FileSystem, Operation};
 use lsm_version::FileKind;
 
 use super::aftermath::shows;

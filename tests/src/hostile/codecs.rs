@@ -7,7 +7,7 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use lsm_format::{RunBytes, RunCursor, RunFile, RunReader};
-use lsm_fs::{ByPath, FileSystem, SimFs};
+use lsm_fs::{FileSystem, SimFs};
 use lsm_version::{Manifest, UnresolvedRun, VersionEdit};
 use lsm_wal::{FrameBuffer, KIND_DATA, Log, LogBounds, LogOptions};
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 
 use lsm_db::{Batch, LsmConfig};
-use lsm_fs::{ByPath, FileSystem, SimFs};
+use lsm_fs::{FileSystem, SimFs};
 
 use super::FileKind;
 use crate::directory::{Files, plant, read};

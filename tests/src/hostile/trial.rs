@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use lsm_db::{Error, Lsm, LsmConfig};
-use lsm_fs::{ByPath, FileSystem, SimFs};
+use lsm_fs::{FileSystem, SimFs};
 
 use super::FileKind;
 use super::image::{Image, dir, is_foreign};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lsm_db::{Batch, Lsm, Scheduler};
-use lsm_fs::{ByPath, FileSystem, RealFs};
+use lsm_fs::{FileSystem, RealFs};
 
 use super::job::Shape;
 use super::oracle::{Oracle, parents_writes};

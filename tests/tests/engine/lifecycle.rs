@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lsm_db::{Durability, Error, Lsm, LsmConfig};
-use lsm_fs::{ByPath, CrashImage, FileSystem, RealFs};
+use lsm_fs::{CrashImage, FileSystem, RealFs};
 use lsm_tests::TestResult;
 use lsm_tests::directory::{read, runs, segments};
 use lsm_tests::machine::Machine;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use lsm_db::{Error, Lsm, LsmConfig};
-use lsm_fs::{ByPath, Fault, FileSystem, Operation};
+use lsm_fs::{Fault, FileSystem, Operation};
 use lsm_tests::TestResult;
 use lsm_tests::directory::{damage, read_file, runs};
 use lsm_tests::layout::layout;

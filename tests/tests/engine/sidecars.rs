@@ -2,7 +2,7 @@
 //! with the runs.
 
 use lsm_db::{Lsm, LsmConfig};
-use lsm_fs::{ByPath, CrashImage, FileSystem, Operation};
+use lsm_fs::{ByPath, CrashImage, Operation};
 use lsm_tests::TestResult;
 use lsm_tests::machine::Machine;
 use lsm_tests::model::{key, value};

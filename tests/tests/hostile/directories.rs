@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lsm_db::{Durability, Error, Lsm, LsmConfig};
-use lsm_fs::{ByPath, FileSystem, RealFs};
+use lsm_fs::{FileSystem, RealFs};
 use lsm_tests::TestResult;
 use lsm_tests::directory::{Files, plant, read, runs};
 use lsm_tests::machine::Machine;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use lsm_db::{Durability, Error, Lsm, LsmConfig};
-use lsm_fs::{ByPath, CrashImage, FileSystem, RealFs, SimFs};
+use lsm_fs::{CrashImage, FileSystem, RealFs, SimFs};
 use lsm_tests::TestResult;
 use lsm_tests::directory::{Files, plant, read};
 use lsm_tests::machine::Machine;

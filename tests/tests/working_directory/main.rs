@@ -9,7 +9,7 @@
 
 #[cfg(test)]
 mod tests {
-    use lsm_db::{Durability, Lsm};
+    use lsm_db::{Batch, Durability, Lsm};
     use lsm_tests::TestResult;
 
     /// Manifest and runs of the store of that name in the new directory were replaced and unlinked,
@@ -26,7 +26,9 @@ mod tests {
         std::env::set_current_dir(first.path())?;
         let db = Lsm::open("db")?;
         std::env::set_current_dir(second.path())?;
-        db.put_with("synced", "v", Durability::Sync)?;
+        let mut batch = Batch::new();
+        batch.put("synced", "v");
+        db.write_with(batch, Durability::Sync)?;
         db.flush()?;
         db.put("relaxed", "v")?;
         db.compact_range::<&[u8], _>(..)?;

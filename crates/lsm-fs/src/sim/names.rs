@@ -20,7 +20,7 @@ impl Disk {
     }
 
     pub(super) fn list(&self, dir: InodeId) -> io::Result<Vec<DirEntry>> {
-        let names = self.linked_dir(dir)?.live_names();
+        let names = self.dir(dir)?.live_names();
         Ok(names.map(|name| DirEntry { name: name.clone() }).collect())
     }
 
