@@ -168,6 +168,10 @@ const PROMISES: [(&str, Act); 6] = [
 fn nothing_is_promised_in_a_directory_that_was_removed() -> TestResult {
     for wal in [true, false] {
         for (promise, act) in PROMISES {
+            if promise == "put" && !wal {
+                // Refused, whatever the directory is.
+                continue;
+            }
             for place in Place::both(&config().wal(wal))? {
                 let db = place.open("store")?;
                 db.put("early", "v")?;
