@@ -119,9 +119,10 @@ fn known() -> Result<&'static [Known], String> {
 }
 
 impl Case {
+    #[expect(clippy::expect_used, reason = "a simulated disk has its root")]
     fn options(&self, disk: &SimFs) -> LogOptions {
         LogOptions {
-            dir: disk.open_dir(root()).expect("the root is a directory"),
+            dir: disk.open_dir(root()).expect("a root"),
             database_id: self.database_id,
             segment_bytes_max: 1 << 14,
         }
