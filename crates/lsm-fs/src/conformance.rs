@@ -264,7 +264,7 @@ fn dots_in_a_path_are_understood(fs: &dyn FileSystem, dir: &Path) {
 struct World {
     fs: Arc<dyn FileSystem>,
     dir: PathBuf,
-    remove_dir_all: Box<dyn Fn(&Path) -> io::Result<()>>,
+    remove_dir_all: Box<Removal>,
 }
 
 /// Runs each case against each file system, as tests of their own.
@@ -295,6 +295,8 @@ macro_rules! on_every_file_system {
 
 type Case = fn(&dyn FileSystem, &Path);
 type DirectoryCase = fn(&World);
+type Wrap = fn(Arc<dyn FileSystem>) -> Arc<dyn FileSystem>;
+type Removal = dyn Fn(&Path) -> io::Result<()>;
 
 fn on_real(case: Case, wrap: fn(RealFs) -> Arc<dyn FileSystem>) {
     let dir = tempfile::tempdir().unwrap();
@@ -307,7 +309,7 @@ fn on_real(case: Case, wrap: fn(RealFs) -> Arc<dyn FileSystem>) {
 )]
 fn worlds() -> Vec<(World, Option<tempfile::TempDir>)> {
     let mut worlds: Vec<(World, Option<tempfile::TempDir>)> = Vec::new();
-    let wraps: [fn(Arc<dyn FileSystem>) -> Arc<dyn FileSystem>; 3] = [
+    let wraps: [Wrap; 3] = [
         |fs| fs,
         |fs| Arc::new(FaultFs::new(fs)),
         |fs| Arc::new(ReliefFs::new(fs, || false)),
