@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use lsm_fs::{EntryKind, FileSystem};
+use lsm_fs::{ByPath, EntryKind, FileSystem};
 
 /// A directory's files, nested ones included, by path below it, with their bytes. Directories are
 /// there too, with a trailing slash and no bytes.

@@ -70,7 +70,7 @@ pub fn named(name: &str) -> io::Result<(Files, Model)> {
         // What a compaction of 1.x leaves when it dies before it is done.
         let run = files.range("run-".to_owned()..).next();
         let (_, run) = run.ok_or(io::ErrorKind::InvalidData)?;
-        files.insert(lsm_version::run_file_name(40), run.clone());
+        files.insert(lsm_version::run_file_name(40).to_string(), run.clone());
         return Ok((files, model));
     }
     let log = self::files(other)?.remove("wal.log").unwrap_or_default();

@@ -19,12 +19,11 @@
 //! nobody named stays there too: should the rename be lost, the run is not taken for a leftover.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lsm_compact::{PickerOptions, place_by_age};
 use lsm_format::verify;
-use lsm_fs::FileSystem;
+use lsm_fs::{Directory, FileName};
 use lsm_version::{
     Ceilings, Identity, LEGACY_LOG_FILE_NAME, LegacyManifest, MANIFEST_FILE_NAME, Manifest,
     ManifestState, RUN_ID_MAX, RunMeta, VersionEdit, run_file_name,
@@ -56,39 +55,38 @@ pub(crate) struct Legacy {
     /// Whether all of its log is in a run, or the file is empty: to be unlinked.
     pub(crate) log_is_spent: bool,
     /// Files that our manifest is going to rely on, if it has not taken the place of its own yet.
-    pub(crate) relied_on: Option<Vec<PathBuf>>,
+    pub(crate) relied_on: Option<Vec<FileName>>,
 }
 
 impl Legacy {
     /// What is left to do where our manifest is in place already.
     pub(crate) fn of_adopted(
         manifest: &Manifest,
-        file_system: &dyn FileSystem,
-        directory: &Path,
+        directory: &dyn Directory,
         listing: &Listing,
     ) -> Result<Self> {
         let state = manifest.state();
         let mut legacy = Self {
             is_replayed: state.replays_legacy_log(),
-            log_is_spent: is_spent(state, file_system, listing.legacy_log.as_deref())?,
+            log_is_spent: is_spent(state, directory, listing.legacy_log.as_ref())?,
             ..Self::default()
         };
         if let Some(end) = state.legacy_log_end.filter(|_| legacy.is_replayed) {
             listing.refuse_stand_ins()?;
             let Some(log) = &listing.legacy_log else {
-                let path = directory.join(LEGACY_LOG_FILE_NAME);
+                let path = directory.path_of(&LEGACY_LOG_FILE_NAME);
                 return Err(Error::corrupt_file(
                     "the log of lsm-db 1.x is missing",
                     &path,
                 ));
             };
-            let found = LegacyLog::read(file_system, log, &mut Unexplained::default())?;
+            let found = LegacyLog::read(directory, log, &mut Unexplained::default())?;
             // A bad record at the end is no torn one if it was good when the log was taken over.
             if found.end < end || found.writes.is_empty() {
                 return Err(Error::Corruption {
                     reason: "the log of lsm-db 1.x has lost what it held",
                     detail: Some(format!("it was good up to {end} when it was taken over").into()),
-                    file: Some(log.clone()),
+                    file: Some(directory.path_of(log)),
                     offset: Some(found.end),
                     block: None,
                 });
@@ -104,47 +102,45 @@ impl Legacy {
 /// where it had none, is another file that somebody put there.
 fn is_spent(
     state: &ManifestState,
-    file_system: &dyn FileSystem,
-    log: Option<&Path>,
+    directory: &dyn Directory,
+    log: Option<&FileName>,
 ) -> Result<bool> {
     let (true, Some(end), Some(log)) = (state.has_spent_legacy_log(), state.legacy_log_end, log)
     else {
         return Ok(false);
     };
-    let len = file_system.file_len(log);
-    let len = len.map_err(|source| Error::io("look at", log, source))?;
+    let len = directory.file_len(log);
+    let len = len.map_err(|source| Error::io("look at", &directory.path_of(log), source))?;
     Ok(len >= end && (end > 0 || len == 0))
 }
 
 /// Takes over a directory that has a text manifest, or a log of 1.x and no manifest.
 pub(crate) fn adopt(
-    file_system: &Arc<dyn FileSystem>,
-    directory: &Path,
+    directory: &Arc<dyn Directory>,
     identity: Identity,
     options: &PickerOptions,
     listing: &Listing,
 ) -> Result<(Manifest, Legacy)> {
     let named = match listing.has_manifest {
-        true => Some(read_manifest(&**file_system, directory)?),
+        true => Some(read_manifest(&**directory)?),
         false => None,
     };
     listing.refuse_stand_ins()?;
     if let Some((_, segment)) = listing.segments.first() {
         return Err(Error::corrupt_file(
             "a log segment beside files of lsm-db 1.x, which writes none",
-            segment,
+            &listing.path_of(segment),
         ));
     }
     let newest_first = named.as_ref().map_or(&[][..], |named| &named.runs);
     let unnamed = runs_without(newest_first, listing);
-    let (log, unnamed) = read_log(&**file_system, listing.legacy_log.as_deref(), &unnamed)?;
-    refuse_unnamed(directory, named.as_ref(), &unnamed)?;
-    let mut relied_on: Vec<PathBuf> = listing.legacy_log.iter().cloned().collect();
+    let (log, unnamed) = read_log(&**directory, listing.legacy_log.as_ref(), &unnamed)?;
+    refuse_unnamed(&**directory, named.as_ref(), &unnamed)?;
+    let mut relied_on: Vec<FileName> = listing.legacy_log.iter().cloned().collect();
     let mut oldest_first = Vec::new();
     for id in newest_first.iter().rev() {
-        let path = directory.join(run_file_name(*id));
-        oldest_first.extend(describe(&**file_system, *id, &path)?);
-        relied_on.push(path);
+        oldest_first.extend(describe(&**directory, *id)?);
+        relied_on.push(run_file_name(*id));
     }
     let legacy = Legacy {
         is_replayed: !log.writes.is_empty(),
@@ -159,7 +155,7 @@ pub(crate) fn adopt(
     if unused_run_id > RUN_ID_MAX - RUN_IDS_MIN {
         // What is taken over could not even be flushed, and 1.x would not have it any more.
         let reason = "a run id at the end of the run ids, in a name or in the manifest";
-        return Err(Error::corrupt_file(reason, directory));
+        return Err(Error::corrupt_file(reason, directory.path()));
     }
     let first = VersionEdit {
         added: place_by_age(oldest_first, options),
@@ -173,13 +169,13 @@ pub(crate) fn adopt(
         unnamed,
         ..VersionEdit::default()
     };
-    let manifest = Manifest::adopt(Arc::clone(file_system), directory, identity, &first)?;
+    let manifest = Manifest::adopt(Arc::clone(directory), identity, &first)?;
     Ok((manifest, legacy))
 }
 
-fn read_manifest(file_system: &dyn FileSystem, directory: &Path) -> Result<LegacyManifest> {
-    let path = directory.join(MANIFEST_FILE_NAME);
-    let bytes = lsm_fs::read_to_vec(file_system, &path, TEXT_MANIFEST_BYTES_MAX);
+fn read_manifest(directory: &dyn Directory) -> Result<LegacyManifest> {
+    let path = directory.path_of(&MANIFEST_FILE_NAME);
+    let bytes = lsm_fs::read_to_vec(directory, &MANIFEST_FILE_NAME, TEXT_MANIFEST_BYTES_MAX);
     let bytes = bytes.map_err(|error| Error::io("read", &path, error.source))?;
     LegacyManifest::parse(&bytes).map_err(|error| Error::Corruption {
         reason: "the manifest of lsm-db 1.x is damaged",
@@ -191,7 +187,7 @@ fn read_manifest(file_system: &dyn FileSystem, directory: &Path) -> Result<Legac
 }
 
 /// The runs that are there, but for those of these ids.
-fn runs_without(ids: &[u64], listing: &Listing) -> Vec<(u64, PathBuf)> {
+fn runs_without(ids: &[u64], listing: &Listing) -> Vec<(u64, FileName)> {
     let named: HashSet<u64> = ids.iter().copied().collect();
     let runs = listing.runs.iter().filter(|(id, _)| !named.contains(id));
     runs.cloned().collect()
@@ -199,18 +195,18 @@ fn runs_without(ids: &[u64], listing: &Listing) -> Vec<(u64, PathBuf)> {
 
 /// Reads the log, if there is one; and tells which of the unnamed runs it does not make superfluous.
 fn read_log(
-    file_system: &dyn FileSystem,
-    log: Option<&Path>,
-    unnamed: &[(u64, PathBuf)],
+    directory: &dyn Directory,
+    log: Option<&FileName>,
+    unnamed: &[(u64, FileName)],
 ) -> Result<(LegacyLog, Vec<u64>)> {
-    let Some(path) = log else {
+    let Some(name) = log else {
         let ids = unnamed.iter().map(|(id, _)| *id).collect();
         return Ok((LegacyLog::default(), ids));
     };
-    let len = file_system.file_len(path);
-    let len = len.map_err(|source| Error::io("look at", path, source))?;
-    let mut unexplained = Unexplained::load(file_system, unnamed, len)?;
-    let log = LegacyLog::read(file_system, path, &mut unexplained)?;
+    let len = directory.file_len(name);
+    let len = len.map_err(|source| Error::io("look at", &directory.path_of(name), source))?;
+    let mut unexplained = Unexplained::load(directory, unnamed, len)?;
+    let log = LegacyLog::read(directory, name, &mut unexplained)?;
     Ok((log, unexplained.runs()))
 }
 
@@ -218,30 +214,36 @@ fn read_log(
 ///
 /// 1.x removes what its manifest does not name: an unfinished job leaves it. But a text manifest
 /// has no checksum, and one that lost its last lines looks the same, so they are kept.
-fn refuse_unnamed(directory: &Path, named: Option<&LegacyManifest>, unnamed: &[u64]) -> Result<()> {
+fn refuse_unnamed(
+    directory: &dyn Directory,
+    named: Option<&LegacyManifest>,
+    unnamed: &[u64],
+) -> Result<()> {
     match (unnamed.first(), named) {
         (Some(id), None) => Err(Error::corrupt_file(
             "runs without a manifest",
-            &directory.join(run_file_name(*id)),
+            &directory.path_of(&run_file_name(*id)),
         )),
         (Some(_), Some(named)) if named.runs.is_empty() => Err(Error::corrupt_file(
             "the manifest of lsm-db 1.x names no run, and there are runs",
-            &directory.join(MANIFEST_FILE_NAME),
+            &directory.path_of(&MANIFEST_FILE_NAME),
         )),
         _ => Ok(()),
     }
 }
 
 /// Reads and checks a run; `None` if it is sound and holds nothing.
-fn describe(file_system: &dyn FileSystem, id: u64, path: &Path) -> Result<Option<Arc<RunMeta>>> {
-    let run = match open_run(file_system, path) {
+fn describe(directory: &dyn Directory, id: u64) -> Result<Option<Arc<RunMeta>>> {
+    let name = run_file_name(id);
+    let path = directory.path_of(&name);
+    let run = match open_run(directory, &name) {
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             let reason = "a run that the manifest names is missing";
-            return Err(Error::corrupt_file(reason, path));
+            return Err(Error::corrupt_file(reason, &path));
         }
         opened => opened?,
     };
-    let summary = verify(&run).map_err(|error| read_error(&error, path))?;
+    let summary = verify(&run).map_err(|error| read_error(&error, &path))?;
     let meta = (summary.entry_count > 0).then(|| {
         Arc::new(RunMeta {
             id,
@@ -271,7 +273,7 @@ pub(crate) fn refuse_without_manifest(listing: &Listing) -> Result<()> {
     match listing.segments.first().or(run) {
         Some((_, file)) => {
             let reason = "runs or log segments without a manifest";
-            Err(Error::corrupt_file(reason, file))
+            Err(Error::corrupt_file(reason, &listing.path_of(file)))
         }
         None => Ok(()),
     }

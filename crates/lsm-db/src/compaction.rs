@@ -218,7 +218,7 @@ impl Engine {
             _ => None,
         };
         let is_named =
-            |run: &RunMeta| named.is_some_and(|name| name == run_file_name(run.id).as_str());
+            |run: &RunMeta| named.is_some_and(|name| name == run_file_name(run.id).as_os_str());
         let any_named = job.inputs.iter().any(|(_, run)| is_named(run));
         let damaged = job
             .inputs

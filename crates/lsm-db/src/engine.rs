@@ -5,12 +5,12 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use lsm_compact::{Claims, PickerOptions, debt_bytes, l0_backlog_runs, pick_for_readers};
-use lsm_fs::FileSystem;
+use lsm_fs::Directory;
 use lsm_scheduler::Pool;
 use lsm_version::{CommitError, Manifest, RunMeta, VersionEdit};
 use lsm_wal::CommitQueue;
@@ -39,8 +39,7 @@ use crate::{Error, LsmConfig, Result};
 pub(crate) struct Engine {
     pub(crate) config: LsmConfig,
     pub(crate) picker_options: PickerOptions,
-    pub(crate) directory: PathBuf,
-    pub(crate) file_system: Arc<dyn FileSystem>,
+    pub(crate) directory: Arc<dyn Directory>,
     pub(crate) pool: Pool,
     pub(crate) health: Arc<Health>,
     pub(crate) ids: Ids,
@@ -84,8 +83,7 @@ pub(crate) struct Debt {
 /// The parts of an engine that recovery makes.
 pub(crate) struct Parts {
     pub(crate) config: LsmConfig,
-    pub(crate) directory: PathBuf,
-    pub(crate) file_system: Arc<dyn FileSystem>,
+    pub(crate) directory: Arc<dyn Directory>,
     pub(crate) pool: Pool,
     pub(crate) health: Arc<Health>,
     pub(crate) reaper: Reaper,
@@ -104,7 +102,6 @@ impl Engine {
             throttle: Throttle::new(&parts.config),
             config: parts.config,
             directory: parts.directory,
-            file_system: parts.file_system,
             held_views: HeldViews::new(parts.pool.clone()),
             pool: parts.pool,
             tickets: Arc::clone(parts.health.tickets()),
@@ -221,11 +218,37 @@ impl Engine {
         }
     }
 
+    /// Checks that the directory was not removed. If it was, writing ends: whatever was written is
+    /// not found again.
+    pub(crate) fn check_directory(&self) -> Result<()> {
+        let path = self.directory.path();
+        let error = match self.directory.is_linked() {
+            Ok(true) => return Ok(()),
+            Ok(false) => Error::DirectoryGone {
+                path: path.to_path_buf(),
+            },
+            Err(source) => Error::io("look at the directory", path, source),
+        };
+        self.health.poison(&error);
+        Err(error)
+    }
+
+    /// The error of `context`, which failed on `path`; or that the directory was removed, in which
+    /// no name is found and none can be made.
+    pub(crate) fn gone_or(&self, context: &'static str, path: &Path, source: io::Error) -> Error {
+        if source.kind() == io::ErrorKind::NotFound
+            && let Err(gone) = self.check_directory()
+        {
+            return gone;
+        }
+        Error::io(context, path, source)
+    }
+
     /// Gives up runs that no edit names: none was tried, or it surely did not happen. (If its fate
     /// is unknown the reaper knows, and keeps them.)
     pub(crate) fn discard_runs(&self, ids: &[u64]) {
-        let paths = ids.iter().flat_map(|id| self.run_context.paths_of(*id));
-        self.reaper.post(paths.collect());
+        let names = ids.iter().flat_map(|id| RunContext::names_of(*id));
+        self.reaper.post(names.collect());
     }
 
     /// A panic in `work` ends here, and poisons the store like an I/O error.
@@ -283,7 +306,7 @@ impl Engine {
         self.reserve()?;
         take(&self.ids).ok_or_else(|| Error::Io {
             context: "reserve ids: they are exhausted",
-            path: Some(self.directory.clone()),
+            path: Some(self.directory.path().to_path_buf()),
             source: io::ErrorKind::Other.into(),
         })
     }

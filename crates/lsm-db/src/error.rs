@@ -95,6 +95,18 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// The store's directory, or a file that it is writing there, was removed while the store was
+    /// open, so what was written since cannot be found again. Nothing was written anywhere else.
+    ///
+    /// Writing has stopped on this handle; reads of what is in memory or in open files go on. To
+    /// save what they still show, write it into another store.
+    #[error("{} was removed while the store was open", path.display())]
+    #[non_exhaustive]
+    DirectoryGone {
+        /// The directory as it was given to open, or the file in it.
+        path: PathBuf,
+    },
+
     /// Writing has stopped for good on this handle, because an earlier failure left open what is
     /// on disk. Reads go on. Reopen the store: it recovers what is durable.
     #[error("writing has stopped until the store is reopened: {cause}")]
@@ -166,6 +178,7 @@ impl Error {
             Self::InvalidInput { .. } => "InvalidInput",
             Self::ConditionFailed { .. } => "ConditionFailed",
             Self::Locked { .. } => "Locked",
+            Self::DirectoryGone { .. } => "DirectoryGone",
             Self::Poisoned { .. } => "Poisoned",
             Self::ForkedProcess => "ForkedProcess",
             Self::UnsupportedFormat { .. } => "UnsupportedFormat",
@@ -178,13 +191,17 @@ impl Error {
         "lsm storage engine error"
     }
 
-    /// Whether trying again on this handle is pointless: the bytes on disk are damaged, writing
-    /// has stopped until the store is reopened, or the store belongs to another process.
+    /// Whether trying again on this handle is pointless: the bytes on disk are damaged, the
+    /// directory was removed, writing has stopped until the store is reopened, or the store belongs
+    /// to another process.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         matches!(
             self,
-            Self::Corruption { .. } | Self::Poisoned { .. } | Self::ForkedProcess
+            Self::Corruption { .. }
+                | Self::DirectoryGone { .. }
+                | Self::Poisoned { .. }
+                | Self::ForkedProcess
         )
     }
 
@@ -272,6 +289,7 @@ impl Error {
             Self::InvalidInput { reason } => Self::InvalidInput { reason },
             Self::ConditionFailed { key } => Self::ConditionFailed { key: key.clone() },
             Self::Locked { path } => Self::Locked { path: path.clone() },
+            Self::DirectoryGone { path } => Self::DirectoryGone { path: path.clone() },
             Self::Poisoned { cause } => Self::Poisoned {
                 cause: Arc::clone(cause),
             },

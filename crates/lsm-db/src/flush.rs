@@ -185,10 +185,9 @@ impl Engine {
         self.note_debt();
         let segments = segments.iter().map(|id| segment_file_name(*id));
         let legacy_log = logged.legacy_log_len();
-        let legacy_log = legacy_log.map(|_| LEGACY_LOG_FILE_NAME.to_owned());
+        let legacy_log = legacy_log.map(|_| LEGACY_LOG_FILE_NAME);
         let retired = segments.chain(legacy_log);
-        self.reaper
-            .post(retired.map(|name| self.directory.join(name)).collect());
+        self.reaper.post(retired.collect());
         Ok(())
     }
 
@@ -198,8 +197,8 @@ impl Engine {
         let Some(len) = logged.legacy_log_len() else {
             return Ok(());
         };
-        let path = self.directory.join(LEGACY_LOG_FILE_NAME);
-        match self.file_system.file_len(&path) {
+        let path = self.directory.path_of(&LEGACY_LOG_FILE_NAME);
+        match self.directory.file_len(&LEGACY_LOG_FILE_NAME) {
             Ok(now) if now > len => {
                 let reason = "the log of lsm-db 1.x grows: a process of 1.x has it open";
                 Err(Error::corrupt_file(reason, &path))
@@ -213,9 +212,9 @@ impl Engine {
     /// Makes names durable. A failure is final: it may have taken the names of others with it,
     /// a log segment's among them.
     pub(crate) fn sync_directory(&self) -> Result<()> {
-        let synced = self.file_system.sync_dir(&self.directory);
+        let synced = self.directory.sync();
         synced.map_err(|source| {
-            let error = Error::io("sync the directory", &self.directory, source);
+            let error = Error::io("sync the directory", self.directory.path(), source);
             self.health.poison(&error);
             error
         })

@@ -27,6 +27,7 @@ impl From<lsm_wal::Error> for Error {
                 path,
                 source,
             } => Self::io(operation, &path, source),
+            Log::DirectoryGone { path } => Self::DirectoryGone { path },
             Log::Poisoned { cause } => Self::Poisoned {
                 cause: cause.into(),
             },
@@ -94,6 +95,7 @@ impl From<CommitError> for Error {
                 path,
                 source,
             } => Self::io(operation, &path, source),
+            CommitError::DirectoryGone { path } => Self::DirectoryGone { path },
             CommitError::Poisoned { cause } => Self::Poisoned {
                 cause: cause.into(),
             },

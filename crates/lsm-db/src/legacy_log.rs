@@ -4,11 +4,10 @@
 //! is `lsm-wal`'s and that of a batch `lsm-format`'s.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use lsm_format::{CountedEntries, RunFile};
-use lsm_fs::FileSystem;
+use lsm_fs::{Directory, FileName};
 use lsm_wal::read_legacy_log;
 
 use crate::run::{SeamFile, read_error};
@@ -31,19 +30,20 @@ pub(crate) struct LegacyLog {
 impl LegacyLog {
     /// Reads all of it, and strikes what it writes from `unexplained`.
     pub(crate) fn read(
-        file_system: &dyn FileSystem,
-        path: &Path,
+        directory: &dyn Directory,
+        name: &FileName,
         unexplained: &mut Unexplained,
     ) -> Result<Self> {
-        let len = file_system.file_len(path);
-        let len = len.map_err(|source| Error::io("look at", path, source))?;
+        let path = directory.path_of(name);
+        let len = directory.file_len(name);
+        let len = len.map_err(|source| Error::io("look at", &path, source))?;
         let mut writes = LegacyWrites::new();
         let is_plausible = &CountedEntries::is_plausible;
-        let end = read_legacy_log(file_system, path, is_plausible, &mut |at, payload| {
+        let end = read_legacy_log(directory, name, is_plausible, &mut |at, payload| {
             let damaged = |error: &lsm_format::Error| Error::Corruption {
                 reason: error.reason(),
                 detail: None,
-                file: Some(path.to_path_buf()),
+                file: Some(path.clone()),
                 offset: Some(at),
                 block: None,
             };
@@ -94,18 +94,18 @@ impl UnexplainedEntry {
 impl Unexplained {
     /// Takes the entries of `runs`, no more bytes of them than the log has: it cannot explain more.
     pub(crate) fn load<'a>(
-        file_system: &dyn FileSystem,
-        runs: impl IntoIterator<Item = &'a (u64, PathBuf)>,
+        directory: &dyn Directory,
+        runs: impl IntoIterator<Item = &'a (u64, FileName)>,
         log_bytes: u64,
     ) -> Result<Self> {
         let mut unexplained = Self::default();
         let mut bytes_left = log_bytes;
-        for (id, path) in runs {
+        for (id, name) in runs {
             let at = unexplained.entries_left.len();
-            let loaded = match entry_bytes(file_system, path)? {
+            let loaded = match entry_bytes(directory, name)? {
                 Some(bytes) if bytes <= bytes_left => {
                     bytes_left -= bytes;
-                    unexplained.load_run(file_system, path, at)?
+                    unexplained.load_run(directory, name, at)?
                 }
                 // One that holds more than the log, or is none, cannot be explained.
                 _ => None,
@@ -120,8 +120,8 @@ impl Unexplained {
     /// How many entries the run has; `None` if it is damaged.
     fn load_run(
         &mut self,
-        file_system: &dyn FileSystem,
-        path: &Path,
+        directory: &dyn Directory,
+        name: &FileName,
         at: usize,
     ) -> Result<Option<usize>> {
         let before = self.entries.len();
@@ -130,7 +130,7 @@ impl Unexplained {
             let run = Some(at);
             entries.push(UnexplainedEntry { key, value, run });
         };
-        match for_each_entry(file_system, path, visit) {
+        match for_each_entry(directory, name, visit) {
             Ok(()) => Ok(Some(self.entries.len() - before)),
             Err(Error::Corruption { .. }) => {
                 self.entries.truncate(before);
@@ -164,8 +164,8 @@ impl Unexplained {
 }
 
 /// How many bytes the entries of a run take; `None` if the file is no run.
-fn entry_bytes(file_system: &dyn FileSystem, path: &Path) -> Result<Option<u64>> {
-    match open_run(file_system, path) {
+fn entry_bytes(directory: &dyn Directory, name: &FileName) -> Result<Option<u64>> {
+    match open_run(directory, name) {
         Ok(run) => Ok(Some(run.footer().index_offset)),
         Err(Error::Corruption { .. }) => Ok(None),
         Err(error) => Err(error),
@@ -173,23 +173,24 @@ fn entry_bytes(file_system: &dyn FileSystem, path: &Path) -> Result<Option<u64>>
 }
 
 /// Opens a run that no manifest has described.
-pub(crate) fn open_run(file_system: &dyn FileSystem, path: &Path) -> Result<RunFile<SeamFile>> {
-    let file = file_system
-        .open(path)
-        .map_err(|source| Error::io("open a run", path, source))?;
+pub(crate) fn open_run(directory: &dyn Directory, name: &FileName) -> Result<RunFile<SeamFile>> {
+    let path = directory.path_of(name);
+    let file = directory
+        .open(name)
+        .map_err(|source| Error::io("open a run", &path, source))?;
     let len = file
         .len()
-        .map_err(|source| Error::io("look at a run", path, source))?;
-    RunFile::open(SeamFile::new(file), len).map_err(|error| read_error(&error, path))
+        .map_err(|source| Error::io("look at a run", &path, source))?;
+    RunFile::open(SeamFile::new(file), len).map_err(|error| read_error(&error, &path))
 }
 
 fn for_each_entry(
-    file_system: &dyn FileSystem,
-    path: &Path,
+    directory: &dyn Directory,
+    name: &FileName,
     visit: &mut dyn FnMut(Bytes, Option<Bytes>),
 ) -> Result<()> {
-    let damaged = |error| read_error(&error, path);
-    let run = open_run(file_system, path)?;
+    let damaged = |error| read_error(&error, &directory.path_of(name));
+    let run = open_run(directory, name)?;
     let index = run.load_index().map_err(damaged)?;
     for at in 0..index.block_count() {
         let block = run.read_block(&index, at).map_err(damaged)?;

@@ -2,9 +2,9 @@
 //!
 //! Read by open. Touches nothing; a name that is not ours is not even remembered.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use lsm_fs::{EntryKind, FileSystem};
+use lsm_fs::{Directory, EntryKind, FileName};
 use lsm_version::{Ceilings, FileKind};
 
 use crate::{Error, Result};
@@ -12,39 +12,44 @@ use crate::{Error, Result};
 /// The files that are ours.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
+    /// The directory's path, for messages.
+    directory: PathBuf,
     pub(crate) has_manifest: bool,
     /// The log of `lsm-db` 1.x.
-    pub(crate) legacy_log: Option<PathBuf>,
+    pub(crate) legacy_log: Option<FileName>,
     /// What has the name of that log or of the manifest and is no file: a symbolic link, say.
-    stand_in: Option<PathBuf>,
-    pub(crate) runs: Vec<(u64, PathBuf)>,
+    stand_in: Option<FileName>,
+    pub(crate) runs: Vec<(u64, FileName)>,
     /// Filters beside runs. Those of `lsm-db` 1.x are of another format, and replaced.
-    pub(crate) sidecars: Vec<(u64, PathBuf)>,
+    pub(crate) sidecars: Vec<(u64, FileName)>,
     /// Temporary ones too.
-    pub(crate) segments: Vec<(u64, PathBuf)>,
-    pub(crate) temporaries: Vec<PathBuf>,
+    pub(crate) segments: Vec<(u64, FileName)>,
+    pub(crate) temporaries: Vec<FileName>,
     /// Above every run id in any name.
     pub(crate) unused_run_id: u64,
 }
 
 /// Lists the directory.
-pub(crate) fn list(file_system: &dyn FileSystem, directory: &Path) -> Result<Listing> {
-    let entries = file_system
-        .list(directory)
-        .map_err(|source| Error::io("list the directory", directory, source))?;
-    let mut listing = Listing::default();
+pub(crate) fn list(directory: &dyn Directory) -> Result<Listing> {
+    let entries = directory.list();
+    let entries =
+        entries.map_err(|source| Error::io("list the directory", directory.path(), source))?;
+    let mut listing = Listing {
+        directory: directory.path().to_path_buf(),
+        ..Listing::default()
+    };
     for entry in entries {
-        let path = directory.join(&entry.name);
         let kind = FileKind::of(&entry.name);
-        if kind == FileKind::Foreign {
-            continue;
-        }
-        let found = file_system.kind(&path);
+        let name = match FileName::try_from(&*entry.name) {
+            Ok(name) if kind != FileKind::Foreign => name,
+            _ => continue,
+        };
+        let found = directory.kind(&name);
         // A directory may carry any name, ours too; only files are ever ours.
-        match found.map_err(|source| Error::io("look at", &path, source))? {
-            Some(EntryKind::File) => listing.add(kind, path),
+        match found.map_err(|source| Error::io("look at", &directory.path_of(&name), source))? {
+            Some(EntryKind::File) => listing.add(kind, name),
             Some(EntryKind::Other) if matches!(kind, FileKind::Manifest | FileKind::LegacyLog) => {
-                listing.stand_in = Some(path);
+                listing.stand_in = Some(name);
             }
             _ => {}
         }
@@ -53,7 +58,12 @@ pub(crate) fn list(file_system: &dyn FileSystem, directory: &Path) -> Result<Lis
 }
 
 impl Listing {
-    fn add(&mut self, kind: FileKind, path: PathBuf) {
+    /// Where a file is, for messages.
+    pub(crate) fn path_of(&self, name: &FileName) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    fn add(&mut self, kind: FileKind, name: FileName) {
         if let FileKind::Run(id)
         | FileKind::RunTemp(id)
         | FileKind::RunSidecar(id)
@@ -63,16 +73,16 @@ impl Listing {
         }
         match kind {
             FileKind::Manifest => self.has_manifest = true,
-            FileKind::Run(id) => self.runs.push((id, path)),
-            FileKind::RunSidecar(id) => self.sidecars.push((id, path)),
-            FileKind::Segment(id) => self.segments.push((id, path)),
-            FileKind::LegacyLog => self.legacy_log = Some(path),
+            FileKind::Run(id) => self.runs.push((id, name)),
+            FileKind::RunSidecar(id) => self.sidecars.push((id, name)),
+            FileKind::Segment(id) => self.segments.push((id, name)),
+            FileKind::LegacyLog => self.legacy_log = Some(name),
             FileKind::SegmentTemp(id) => {
-                self.segments.push((id, path.clone()));
-                self.temporaries.push(path);
+                self.segments.push((id, name.clone()));
+                self.temporaries.push(name);
             }
             FileKind::RunTemp(_) | FileKind::RunSidecarTemp(_) | FileKind::ManifestTemp => {
-                self.temporaries.push(path);
+                self.temporaries.push(name);
             }
             _ => {}
         }
@@ -84,7 +94,7 @@ impl Listing {
         match &self.stand_in {
             Some(file) => Err(Error::UnsupportedFormat {
                 reason: "a symbolic link, or no regular file; put the file itself in its place",
-                file: file.clone(),
+                file: self.path_of(file),
             }),
             None => Ok(()),
         }
@@ -97,7 +107,7 @@ impl Listing {
         match segments.find(|(id, _)| *id >= ceilings.segment_id) {
             Some((_, file)) => Err(Error::corrupt_file(
                 "a file with an id that the manifest has never given out",
-                file,
+                &self.path_of(file),
             )),
             None => Ok(()),
         }

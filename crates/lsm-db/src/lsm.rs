@@ -46,6 +46,9 @@ impl Lsm {
     /// What a crash left is recovered: a prefix of all writes in the order they were committed,
     /// with every write in it that was acknowledged as durable.
     ///
+    /// `dir` is resolved once, here. The store stays in that directory if the process changes its
+    /// working directory, and if the directory is renamed or another one takes its place.
+    ///
     /// A directory that `lsm-db` 1.x wrote is taken over, with all it holds; every run is read once
     /// for that, and 1.x refuses the directory afterwards. Take a copy first.
     ///
@@ -203,10 +206,13 @@ impl Lsm {
     ///
     /// # Errors
     /// [`Error::Io`] once if the sync fails, then [`Error::Poisoned`]: reopen to find out what is
-    /// durable. With the log switched off, as [`flush`](Self::flush).
+    /// durable. [`Error::DirectoryGone`] once if the directory was removed, then the same. With the
+    /// log switched off, as [`flush`](Self::flush).
     pub fn sync(&self) -> Result<()> {
         if self.engine.config.wal_enabled() {
-            self.engine_of_this_process()?.commit(Request::Sync)
+            let engine = self.engine_of_this_process()?;
+            engine.commit(Request::Sync)?;
+            engine.check_directory()
         } else {
             self.flush()
         }
@@ -219,8 +225,11 @@ impl Lsm {
     /// The first failure of what this call waits for is returned at once. The data stays in memory,
     /// and in the log if there is one, and the flush is tried again in the background. Call again
     /// to wait for that. If the failure has ended writing, later calls get [`Error::Poisoned`].
+    /// [`Error::DirectoryGone`] if the directory was removed: then writing has ended.
     pub fn flush(&self) -> Result<()> {
-        self.engine_of_this_process()?.flush()
+        let engine = self.engine_of_this_process()?;
+        engine.flush()?;
+        engine.check_directory()
     }
 
     /// Flushes, and merges what the range holds now down to the deepest level that holds any of
@@ -280,7 +289,8 @@ impl Lsm {
     /// the log by the next open.
     ///
     /// # Errors
-    /// Whatever [`drop`] would have to swallow: a failed flush or sync, or [`Error::Poisoned`].
+    /// Whatever [`drop`] would have to swallow: a failed flush or sync, [`Error::DirectoryGone`] or
+    /// [`Error::Poisoned`].
     ///
     /// # Examples
     /// ```
@@ -317,7 +327,9 @@ impl Lsm {
         };
         self.engine.end_work();
         let marked = self.engine.mark_clean();
-        flushed.and(marked)
+        flushed
+            .and(marked)
+            .and_then(|()| self.engine.check_directory())
     }
 }
 
@@ -334,7 +346,7 @@ impl Drop for Lsm {
 impl fmt::Debug for Lsm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lsm")
-            .field("directory", &self.engine.directory)
+            .field("directory", &self.engine.directory.path())
             .finish_non_exhaustive()
     }
 }

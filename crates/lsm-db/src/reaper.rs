@@ -5,11 +5,10 @@
 //! 3. The directory's lock is held by every pending unlink, and after the handle is gone nothing
 //!    is unlinked: the next open finds what is left over.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lsm_fs::{File, FileLock, FileSystem};
+use lsm_fs::{Directory, File, FileLock, FileName};
 use lsm_scheduler::Pool;
 
 use crate::health::Health;
@@ -22,7 +21,7 @@ pub(crate) struct Reaper {
 
 #[derive(Debug)]
 struct Shared {
-    file_system: Arc<dyn FileSystem>,
+    directory: Arc<dyn Directory>,
     _directory_lock: Arc<dyn FileLock>,
     health: Arc<Health>,
     pool: Pool,
@@ -31,14 +30,14 @@ struct Shared {
 
 impl Reaper {
     pub(crate) fn new(
-        file_system: Arc<dyn FileSystem>,
+        directory: Arc<dyn Directory>,
         directory_lock: Arc<dyn FileLock>,
         health: Arc<Health>,
         pool: Pool,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
-                file_system,
+                directory,
                 _directory_lock: directory_lock,
                 health,
                 pool,
@@ -47,15 +46,15 @@ impl Reaper {
         }
     }
 
-    /// Unlinks `paths` in the background. A failure leaves the file to the next open.
-    pub(crate) fn post(&self, paths: Vec<PathBuf>) {
-        if paths.is_empty() {
+    /// Unlinks `names` in the background. A failure leaves the file to the next open.
+    pub(crate) fn post(&self, names: Vec<FileName>) {
+        if names.is_empty() {
             return;
         }
         let shared = Arc::clone(&self.shared);
         self.shared.pool.submit(lane::REAP, move || {
-            for path in &paths {
-                if shared.health.may_unlink() && shared.file_system.remove_file(path).is_ok() {
+            for name in &names {
+                if shared.health.may_unlink() && shared.directory.unlink(name).is_ok() {
                     shared.unlinked.fetch_add(1, Ordering::Relaxed);
                 }
             }

@@ -8,7 +8,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lsm_cache::SlotPool;
 use lsm_format::RunFile;
-use lsm_fs::{EntryKind, FileLock, FileSystem, ReliefFs};
+use lsm_fs::{Directory, EntryKind, FileLock, FileName, FileSystem, ReliefFs};
 use lsm_scheduler::Pool;
 use lsm_version::{
     Identity, LOCK_FILE_NAME, LoadError, Manifest, RunMeta, UnresolvedRun, run_file_name,
@@ -51,18 +51,17 @@ pub(crate) fn open(directory: &Path, config: LsmConfig) -> Result<Arc<Engine>> {
     let files = SlotPool::new(config.open_files_max() as u64);
     let relief = files.clone();
     let file_system = ReliefFs::new(config.chosen_file_system(), move || relief.shrink());
-    let file_system: Arc<dyn FileSystem> = Arc::new(file_system);
-    prepare_directory(&*file_system, directory)?;
-    let lock = lock(&*file_system, directory, &config)?;
-    let listing = list(&*file_system, directory)?;
-    let (manifest, legacy) = manifest(&file_system, directory, &config, &listing)?;
+    // From here on the path is only looked at to make its names durable, and told in messages.
+    let directory = prepare_directory(&file_system, directory)?;
+    let lock = lock(&*directory, &config)?;
+    let listing = list(&*directory)?;
+    let (manifest, legacy) = manifest(&file_system, &directory, &config, &listing)?;
     let pool = config
         .chosen_scheduler()
         .pool("lsm", lane::COUNT)
-        .map_err(|source| Error::io("start the workers of", directory, source))?;
+        .map_err(|source| Error::io("start the workers of", directory.path(), source))?;
     let ground = Ground {
-        directory: directory.to_path_buf(),
-        file_system,
+        directory,
         files,
         lock,
         pool: pool.clone(),
@@ -80,48 +79,50 @@ pub(crate) fn open(directory: &Path, config: LsmConfig) -> Result<Arc<Engine>> {
     }
 }
 
-/// Makes the directory if it is absent; refuses what its names tell not to be ours before anything
-/// is touched.
-fn prepare_directory(file_system: &dyn FileSystem, directory: &Path) -> Result<()> {
-    let kind = file_system
-        .kind(directory)
-        .map_err(|source| Error::io("look at", directory, source))?;
-    match kind {
-        None => create_directory(file_system, directory),
-        Some(EntryKind::File) => Err(Error::io(
-            "open the store: a file is in the place of its directory",
-            directory,
-            io::ErrorKind::NotADirectory.into(),
-        )),
-        Some(_) => {
-            let listing = list(file_system, directory)?;
-            adoption::refuse_without_manifest(&listing)
-        }
-    }
-}
-
-/// Takes the directory's lock, and waits for it as long as the configuration says.
-fn lock(
-    file_system: &dyn FileSystem,
-    directory: &Path,
-    config: &LsmConfig,
-) -> Result<Arc<dyn FileLock>> {
-    let path = directory.join(LOCK_FILE_NAME);
+/// Takes the lock on `LOCK` and on the directory itself, so that a removed `LOCK` lets nobody in.
+/// Waits for them as long as the configuration says.
+fn lock(directory: &dyn Directory, config: &LsmConfig) -> Result<Arc<dyn FileLock>> {
+    let path = || directory.path_of(&LOCK_FILE_NAME);
     let scheduler = config.chosen_scheduler();
     let start = scheduler.now();
     loop {
-        match file_system.lock(&path) {
+        match lsm_fs::lock_directory(directory, &LOCK_FILE_NAME) {
             Ok(lock) => return Ok(Arc::from(lock)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(source) => return Err(Error::io("lock", &path, source)),
+            Err(source) => return Err(Error::io("lock", &path(), source)),
         }
         let waited = scheduler.now().saturating_sub(start);
         let left = config.lock_timeout_duration().saturating_sub(waited);
         if left.is_zero() {
-            return Err(Error::Locked { path });
+            return Err(Error::Locked { path: path() });
         }
         scheduler.sleep(left.min(LOCK_PAUSE));
     }
+}
+
+/// Opens the directory, and makes it if it is absent; refuses what its names tell not to be ours
+/// before anything is touched.
+fn prepare_directory(file_system: &dyn FileSystem, directory: &Path) -> Result<Arc<dyn Directory>> {
+    let kind = file_system
+        .kind(directory)
+        .map_err(|source| Error::io("look at", directory, source))?;
+    match kind {
+        None => create_directory(file_system, directory)?,
+        Some(EntryKind::File) => {
+            return Err(Error::io(
+                "open the store: a file is in the place of its directory",
+                directory,
+                io::ErrorKind::NotADirectory.into(),
+            ));
+        }
+        Some(_) => {}
+    }
+    let opened = file_system.open_dir(directory);
+    let opened = opened.map_err(|source| Error::io("open the directory", directory, source))?;
+    if kind.is_some() {
+        adoption::refuse_without_manifest(&list(&*opened)?)?;
+    }
+    Ok(opened)
 }
 
 /// Makes the directory and its missing ancestors, and makes all their names durable.
@@ -132,16 +133,16 @@ fn create_directory(file_system: &dyn FileSystem, directory: &Path) -> Result<()
 
 /// The manifest that is there, or takes the place of one of `lsm-db` 1.x, or a new one.
 fn manifest(
-    file_system: &Arc<dyn FileSystem>,
-    directory: &Path,
+    file_system: &dyn FileSystem,
+    directory: &Arc<dyn Directory>,
     config: &LsmConfig,
     listing: &Listing,
 ) -> Result<(Manifest, Legacy)> {
     if listing.has_manifest {
-        let mut resolve = |run: &UnresolvedRun| long_keys(&**file_system, directory, run);
-        match Manifest::load(Arc::clone(file_system), directory, &mut resolve) {
+        let mut resolve = |run: &UnresolvedRun| long_keys(&**directory, run);
+        match Manifest::load(Arc::clone(directory), &mut resolve) {
             Ok(manifest) => {
-                let legacy = Legacy::of_adopted(&manifest, &**file_system, directory, listing)?;
+                let legacy = Legacy::of_adopted(&manifest, &**directory, listing)?;
                 return Ok((manifest, legacy));
             }
             Err(LoadError::Legacy { .. }) => {}
@@ -151,13 +152,13 @@ fn manifest(
         adoption::refuse_without_manifest(listing)?;
     }
     // An earlier open, or 1.x, may have made the directory before its name was durable.
-    create_directory(&**file_system, directory)?;
-    let identity = new_identity(directory, config)?;
+    create_directory(file_system, directory.path())?;
+    let identity = new_identity(directory.path(), config)?;
     if listing.has_manifest || listing.legacy_log.is_some() {
         let options = config.picker_options();
-        adoption::adopt(file_system, directory, identity, &options, listing)
+        adoption::adopt(directory, identity, &options, listing)
     } else {
-        let manifest = Manifest::create(Arc::clone(file_system), directory, identity)?;
+        let manifest = Manifest::create(Arc::clone(directory), identity)?;
         Ok((manifest, Legacy::default()))
     }
 }
@@ -178,16 +179,13 @@ fn new_identity(directory: &Path, config: &LsmConfig) -> Result<Identity> {
 }
 
 /// The smallest and largest key of a run whose keys are too long for the manifest.
-fn long_keys(
-    file_system: &dyn FileSystem,
-    directory: &Path,
-    run: &UnresolvedRun,
-) -> Result<(Bytes, Bytes)> {
-    let path = directory.join(run_file_name(run.id));
+fn long_keys(directory: &dyn Directory, run: &UnresolvedRun) -> Result<(Bytes, Bytes)> {
+    let name = run_file_name(run.id);
+    let path = directory.path_of(&name);
     let damaged = |error| read_error(&error, &path);
-    check_run_file(file_system, &path, run.file_len)?;
-    let file = file_system
-        .open(&path)
+    check_run_file(directory, &name, run.file_len)?;
+    let file = directory
+        .open(&name)
         .map_err(|source| Error::io("open a run", &path, source))?;
     let file = RunFile::open(SeamFile::new(file), run.file_len).map_err(damaged)?;
     let index = file.load_index().map_err(damaged)?;
@@ -201,25 +199,25 @@ fn long_keys(
     Ok((first.key_bytes(0), largest))
 }
 
-fn check_run_file(file_system: &dyn FileSystem, path: &Path, expected_len: u64) -> Result<()> {
-    match file_system.file_len(path) {
+fn check_run_file(directory: &dyn Directory, name: &FileName, expected_len: u64) -> Result<()> {
+    let path = || directory.path_of(name);
+    match directory.file_len(name) {
         Ok(len) if len == expected_len => Ok(()),
         Ok(_) => Err(Error::corrupt_file(
             "a run has another length than the manifest says",
-            path,
+            &path(),
         )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::corrupt_file(
             "a run that the manifest names is missing",
-            path,
+            &path(),
         )),
-        Err(source) => Err(Error::io("look at a run", path, source)),
+        Err(source) => Err(Error::io("look at a run", &path(), source)),
     }
 }
 
 /// Where a store stands.
 struct Ground {
-    directory: PathBuf,
-    file_system: Arc<dyn FileSystem>,
+    directory: Arc<dyn Directory>,
     /// Runs that are kept open.
     files: SlotPool,
     lock: Arc<dyn FileLock>,
@@ -235,37 +233,33 @@ fn build(
 ) -> Result<Arc<Engine>> {
     let Ground {
         directory,
-        file_system,
         files,
         lock,
         pool,
     } = ground;
     let state = manifest.state().clone();
     let version = &state.version;
-    let strays = removable_strays(&*file_system, &directory, &listing, version, state.ceilings)?;
+    let strays = removable_strays(&*directory, &listing, version, state.ceilings)?;
     for (_, run) in version.runs() {
-        let path = directory.join(run_file_name(run.id));
-        check_run_file(&*file_system, &path, run.file_len)?;
+        check_run_file(&*directory, &run_file_name(run.id), run.file_len)?;
     }
     let health = Arc::new(Health::default());
     let reaper = Reaper::new(
-        Arc::clone(&file_system),
+        Arc::clone(&directory),
         Arc::clone(&lock),
         Arc::clone(&health),
         pool.clone(),
     );
     let capacity_bytes = config.memtable_capacity_bytes() as u64;
     let log_options = LogOptions {
-        fs: Arc::clone(&file_system),
-        dir: directory.clone(),
+        dir: Arc::clone(&directory),
         database_id: manifest.identity().database_id,
         segment_bytes_max: capacity_bytes.max(SEGMENT_BYTES_MIN),
     };
     let (flushed, ceiling) = (state.flushed_seqno, state.ceilings.seqno);
     let cache_bytes = config.block_cache_capacity_bytes() as u64;
     let run_context = Arc::new(RunContext {
-        file_system: Arc::clone(&file_system),
-        directory: directory.clone(),
+        directory: Arc::clone(&directory),
         reaper: reaper.clone(),
         pool: pool.clone(),
         filters: Filters::new(manifest.identity().hash_seed, &config, &pool, &health),
@@ -283,7 +277,7 @@ fn build(
     if legacy.is_replayed && !log.chain.is_empty() {
         return Err(Error::corrupt_file(
             "a log beside one of lsm-db 1.x, which has to be retired before",
-            &directory,
+            directory.path(),
         ));
     }
     let (sealed, visible) = replay.finish(&log);
@@ -303,12 +297,12 @@ fn build(
     let (unnamed, left): (Vec<_>, Vec<_>) =
         of_no_level.partition(|(id, _)| state.unnamed.contains(id));
     let leftovers = left.into_iter().chain(alone);
-    let leftovers: Vec<PathBuf> = leftovers.map(|(_, path)| path).collect();
+    let leftovers: Vec<FileName> = leftovers.map(|(_, name)| name).collect();
     let spent = legacy.log_is_spent;
     let filters_of_1x = beside.into_iter().filter(|_| legacy.relied_on.is_some());
     let spent_log = listing.legacy_log.into_iter().filter(|_| spent);
-    let files_of_1x: Vec<PathBuf> = filters_of_1x
-        .map(|(_, path)| path)
+    let files_of_1x: Vec<FileName> = filters_of_1x
+        .map(|(_, name)| name)
         .chain(spent_log)
         .collect();
     let log_is_clean = log.chain.is_empty() || (log.clean && !log.needs_rewrite());
@@ -350,7 +344,6 @@ fn build(
     });
     Ok(Engine::new(Parts {
         directory,
-        file_system,
         pool,
         health,
         reaper,

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use lsm_cache::{Pages, Slot, SlotPool};
 use lsm_format::{Block, Index, ReadAt, ReadError, RunFile};
-use lsm_fs::{File, FileSystem};
+use lsm_fs::{Directory, File, FileName};
 use lsm_scheduler::Pool;
 use lsm_version::{RunMeta, run_file_name, run_sidecar_file_name};
 
@@ -43,8 +43,7 @@ impl ReadAt for SeamFile {
 /// What all runs of a store share.
 #[derive(Debug)]
 pub(crate) struct RunContext {
-    pub(crate) file_system: Arc<dyn FileSystem>,
-    pub(crate) directory: PathBuf,
+    pub(crate) directory: Arc<dyn Directory>,
     pub(crate) reaper: Reaper,
     pub(crate) pool: Pool,
     pub(crate) filters: Filters,
@@ -62,17 +61,14 @@ pub(crate) struct RunContext {
 }
 
 impl RunContext {
+    /// Where a run is, for messages.
     pub(crate) fn run_path(&self, id: u64) -> PathBuf {
-        self.directory.join(run_file_name(id))
-    }
-
-    pub(crate) fn sidecar_path(&self, id: u64) -> PathBuf {
-        self.directory.join(run_sidecar_file_name(id))
+        self.directory.path_of(&run_file_name(id))
     }
 
     /// All that a run's id stands for in the directory.
-    pub(crate) fn paths_of(&self, id: u64) -> [PathBuf; 2] {
-        [self.run_path(id), self.sidecar_path(id)]
+    pub(crate) fn names_of(id: u64) -> [FileName; 2] {
+        [run_file_name(id), run_sidecar_file_name(id)]
     }
 
     /// Refuses a child that was forked off the process which opened the store. To be asked before
@@ -354,7 +350,7 @@ impl Run {
 
     #[cold]
     fn open(&self) -> Result<RunFile<SeamFile>> {
-        let file = self.context.file_system.open(&self.path);
+        let file = self.context.directory.open(&run_file_name(self.meta.id));
         let file = file.map_err(|source| Error::io("open a run", &self.path, source))?;
         let file = RunFile::open(SeamFile::new(file), self.meta.file_len);
         let file = file.map_err(|error| self.error(&error))?;
@@ -402,7 +398,9 @@ impl Drop for Run {
             return;
         }
         let context = &self.context;
-        context.reaper.post(context.paths_of(self.meta.id).into());
+        context
+            .reaper
+            .post(RunContext::names_of(self.meta.id).into());
         // Closing the last handle of an unlinked file frees its blocks: not a reader's work, and
         // neither is dropping its blocks.
         let (file, index) = (self.file.take(), self.index.take());

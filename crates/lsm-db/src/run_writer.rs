@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lsm_format::{Entry, RunStream, WriteError};
 use lsm_fs::File;
-use lsm_version::RunMeta;
+use lsm_version::{RunMeta, run_file_name};
 
 use crate::engine::Engine;
 use crate::filter::OutputFilter;
@@ -47,10 +47,8 @@ impl RunOutput {
     pub(crate) fn create(engine: &Engine, is_deepest: bool) -> Result<Self> {
         let id = engine.take_run_id()?;
         let path = engine.run_context.run_path(id);
-        let file = engine
-            .file_system
-            .create_new(&path)
-            .map_err(|source| Error::io("create a run", &path, source))?;
+        let created = engine.directory.create_new(&run_file_name(id));
+        let file = created.map_err(|source| engine.gone_or("create a run", &path, source))?;
         let appender = Appender(Arc::clone(&file));
         let buffered = BufWriter::with_capacity(WRITE_BUFFER_BYTES, appender);
         Ok(Self {

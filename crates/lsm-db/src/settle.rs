@@ -5,12 +5,11 @@
 //! unlinked or acknowledged as durable. Without room that waits, and so do writes; reads don't.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use lsm_format::MAGIC;
-use lsm_fs::FileSystem;
+use lsm_fs::{Directory, FileName};
 use lsm_version::{RunId, VersionEdit, run_unnamed_file_name};
 use lsm_wal::{LogOptions, Position, RecoveredLog, segment_file_name};
 
@@ -40,19 +39,19 @@ pub(crate) struct Unsettled {
 pub(crate) struct Owed {
     pub(crate) log: RecoveredLog,
     pub(crate) replayed: Option<Arc<LoggedMemtable>>,
-    pub(crate) leftovers: Vec<PathBuf>,
+    pub(crate) leftovers: Vec<FileName>,
     /// Leftovers under ids that were never given out, and soon may be.
-    pub(crate) strays: Vec<PathBuf>,
-    pub(crate) temporaries: Vec<PathBuf>,
+    pub(crate) strays: Vec<FileName>,
+    pub(crate) temporaries: Vec<FileName>,
     pub(crate) unclean: bool,
     /// The segment that the tail was written to again, and where it ends.
     pub(crate) rewritten: Option<(u64, Position)>,
     /// Files to be made durable before our manifest takes the place of one of `lsm-db` 1.x.
-    pub(crate) relied_on: Option<Vec<PathBuf>>,
+    pub(crate) relied_on: Option<Vec<FileName>>,
     /// Files that `lsm-db` 1.x may still want until our manifest is in place.
-    pub(crate) files_of_1x: Vec<PathBuf>,
+    pub(crate) files_of_1x: Vec<FileName>,
     /// Runs of `lsm-db` 1.x that nothing named, under their old names still.
-    pub(crate) unnamed: Vec<(u64, PathBuf)>,
+    pub(crate) unnamed: Vec<(u64, FileName)>,
 }
 
 impl Unsettled {
@@ -127,8 +126,8 @@ impl Engine {
 
     fn pay(&self, owed: &mut Owed) -> Result<()> {
         // Nothing ever names a temporary file, so these may go first, and make room.
-        for path in owed.temporaries.drain(..) {
-            let _ = self.file_system.remove_file(&path);
+        for name in owed.temporaries.drain(..) {
+            let _ = self.directory.unlink(&name);
         }
         if owed.unclean {
             match self.write_again(owed) {
@@ -142,34 +141,35 @@ impl Engine {
         }
         self.remove_strays(&mut owed.strays)?;
         // Now, and not in the background: a filter of ours may soon take the name of one of these.
-        for path in owed.files_of_1x.drain(..) {
+        for name in owed.files_of_1x.drain(..) {
             if self.health.may_unlink() {
-                let _ = self.file_system.remove_file(&path);
+                let _ = self.directory.unlink(&name);
             }
         }
-        for (id, path) in owed.unnamed.drain(..) {
+        for (id, run) in owed.unnamed.drain(..) {
             if self.health.may_unlink() {
-                self.rename_unnamed(id, &path);
+                self.rename_unnamed(id, &run);
             }
         }
         let mut unlinked = std::mem::take(&mut owed.leftovers);
         let obsolete = owed.log.obsolete.iter().chain(owed.log.superseded());
-        unlinked.extend(obsolete.map(|id| self.directory.join(segment_file_name(*id))));
+        unlinked.extend(obsolete.map(|id| segment_file_name(*id)));
         self.reaper.post(unlinked);
         Ok(())
     }
 
     /// Removes them before their ids are given out, and makes that durable before any live run that
     /// one is a copy of can go: come back after a power cut, it would be a run of unknown origin.
-    fn remove_strays(&self, strays: &mut Vec<PathBuf>) -> Result<()> {
+    fn remove_strays(&self, strays: &mut Vec<FileName>) -> Result<()> {
         if strays.is_empty() {
             return Ok(());
         }
         self.health.check()?;
         while let Some(stray) = strays.last() {
-            match self.file_system.remove_file(stray) {
+            match self.directory.unlink(stray) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    return Err(Error::io("remove a leftover", stray, source));
+                    let path = self.directory.path_of(stray);
+                    return Err(Error::io("remove a leftover", &path, source));
                 }
                 _ => drop(strays.pop()),
             }
@@ -181,9 +181,9 @@ impl Engine {
     /// durable or not, and is what a full disk leaves. Returns whether any was removed.
     fn drop_unfinished_runs(&self, owed: &mut Owed) -> bool {
         let before = owed.leftovers.len();
-        owed.leftovers.retain(|path| {
-            let unfinished = matches!(has_its_end(&*self.file_system, path), Ok(false));
-            !(unfinished && self.file_system.remove_file(path).is_ok())
+        owed.leftovers.retain(|name| {
+            let unfinished = matches!(has_its_end(&*self.directory, name), Ok(false));
+            !(unfinished && self.directory.unlink(name).is_ok())
         });
         owed.leftovers.len() < before
     }
@@ -200,9 +200,9 @@ impl Engine {
             }
         }
         if owed.log.needs_rewrite() && owed.rewritten.is_none() {
-            let segment = self
-                .take_segment_id()
-                .map_err(|source| Error::io("reserve a log segment in", &self.directory, source))?;
+            let segment = self.take_segment_id().map_err(|source| {
+                Error::io("reserve a log segment in", self.directory.path(), source)
+            })?;
             let options = &self.unsettled.log_options;
             let rewritten = owed.log.rewrite_tail(options, segment);
             let end = rewritten.map_err(|error| self.log_failed(error))?;
@@ -225,15 +225,16 @@ impl Engine {
     }
 
     /// Makes durable what our manifest is going to name. Safe to repeat.
-    fn make_durable(&self, relied_on: &[PathBuf]) -> Result<()> {
+    fn make_durable(&self, relied_on: &[FileName]) -> Result<()> {
         self.health.check()?;
-        for path in relied_on {
-            let opened = self.file_system.open(path);
-            let file = opened.map_err(|source| Error::io("open", path, source))?;
+        for name in relied_on {
+            let path = self.directory.path_of(name);
+            let opened = self.directory.open(name);
+            let file = opened.map_err(|source| Error::io("open", &path, source))?;
             match file.sync() {
                 // Some platforms sync only what may be written; there 1.x has to be believed.
                 Err(source) if source.kind() != io::ErrorKind::PermissionDenied => {
-                    let error = Error::io("sync a file of lsm-db 1.x,", path, source);
+                    let error = Error::io("sync a file of lsm-db 1.x,", &path, source);
                     self.health.poison(&error);
                     return Err(error);
                 }
@@ -245,13 +246,13 @@ impl Engine {
 
     /// Gives an unnamed run a name that says so. The manifest keeps it from being taken for
     /// a leftover under its old one too, so whatever fails here is left to the next open.
-    fn rename_unnamed(&self, id: RunId, run: &Path) {
+    fn rename_unnamed(&self, id: RunId, run: &FileName) {
         for number in 0..UNNAMED_NAMES_MAX {
-            let aside = self.directory.join(run_unnamed_file_name(id, number));
-            match self.file_system.kind(&aside) {
+            let aside = run_unnamed_file_name(id, number);
+            match self.directory.kind(&aside) {
                 Ok(Some(_)) => {}
                 Ok(None) => {
-                    let _ = self.file_system.rename(run, &aside);
+                    let _ = self.directory.rename(run, &aside);
                     return;
                 }
                 Err(_) => return,
@@ -269,7 +270,7 @@ impl Engine {
         if !self.config.wal_enabled() && self.view().holds_writes() {
             return Err(Error::io(
                 "close the store cleanly: writes are in memory only",
-                &self.directory,
+                self.directory.path(),
                 io::ErrorKind::Other.into(),
             ));
         }
@@ -297,8 +298,8 @@ impl Engine {
 }
 
 /// Whether the file ends as a run does.
-fn has_its_end(file_system: &dyn FileSystem, path: &Path) -> io::Result<bool> {
-    let file = file_system.open(path)?;
+fn has_its_end(directory: &dyn Directory, name: &FileName) -> io::Result<bool> {
+    let file = directory.open(name)?;
     let Some(at) = file.len()?.checked_sub(MAGIC.len() as u64) else {
         return Ok(false);
     };

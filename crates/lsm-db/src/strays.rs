@@ -7,10 +7,9 @@
 //! foreground: the store may soon give out the id itself.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lsm_fs::{File, FileSystem};
+use lsm_fs::{Directory, File, FileName};
 use lsm_version::{Ceilings, Version, run_file_name};
 
 use crate::listing::Listing;
@@ -26,20 +25,20 @@ const COMPARED_BYTES: u64 = 64 << 10;
 /// [`Error::Corruption`] names a run or log segment that must not be there; [`Error::Io`] one that
 /// can't be read.
 pub(crate) fn removable_strays(
-    file_system: &dyn FileSystem,
-    directory: &Path,
+    directory: &dyn Directory,
     listing: &Listing,
     version: &Version,
     ceilings: Ceilings,
-) -> Result<Vec<PathBuf>> {
+) -> Result<Vec<FileName>> {
     listing.refuse_unknown_segments(ceilings)?;
     let mut strays = Vec::new();
     for (_, stray) in listing.runs.iter().filter(|(id, _)| *id >= ceilings.run_id) {
-        let is_copy = is_copy_of_a_live_run(file_system, directory, stray, version);
-        if !is_copy.map_err(|source| Error::io("read", stray, source))? {
+        let path = || directory.path_of(stray);
+        let is_copy = is_copy_of_a_live_run(directory, stray, version);
+        if !is_copy.map_err(|source| Error::io("read", &path(), source))? {
             return Err(Error::corrupt_file(
                 "a file with an id that the manifest has never given out",
-                stray,
+                &path(),
             ));
         }
         strays.push(stray.clone());
@@ -51,21 +50,20 @@ pub(crate) fn removable_strays(
 }
 
 fn is_copy_of_a_live_run(
-    file_system: &dyn FileSystem,
-    directory: &Path,
-    stray: &Path,
+    directory: &dyn Directory,
+    stray: &FileName,
     version: &Version,
 ) -> io::Result<bool> {
-    let len = file_system.file_len(stray)?;
+    let len = directory.file_len(stray)?;
     let candidates = version.runs().filter(|(_, run)| run.file_len == len);
     for (_, run) in candidates {
-        let live = match file_system.open(&directory.join(run_file_name(run.id))) {
+        let live = match directory.open(&run_file_name(run.id)) {
             Ok(live) => live,
             // That it is missing is told by who needs it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        if live.len()? == len && are_equal(&file_system.open(stray)?, &live, len)? {
+        if live.len()? == len && are_equal(&directory.open(stray)?, &live, len)? {
             return Ok(true);
         }
     }

@@ -9,46 +9,46 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use lsm_fs::{
-    CrashImage, Fault, FaultFs, FileSystem, SimFs, create_dir_all_synced, read_to_vec,
-    write_file_atomically,
+    CrashImage, Directory, Fault, FaultFs, FileName, FileSystem, SimFs, create_dir_all_synced,
+    read_to_vec, write_file_atomically,
 };
 
 const DIR: &str = "/var/counter";
-const FILE: &str = "/var/counter/value";
-const TEMP: &str = "/var/counter/value.tmp";
+const FILE: FileName = FileName::constant("value");
+const TEMP: FileName = FileName::constant("value.tmp");
 
 /// Writes, syncs, renames: it looks right, and it is what many programs do.
-fn save_carelessly(fs: &dyn FileSystem, value: u64) -> Result<(), Box<dyn Error>> {
-    match fs.remove_file(Path::new(TEMP)) {
+fn save_carelessly(dir: &dyn Directory, value: u64) -> Result<(), Box<dyn Error>> {
+    match dir.unlink(&TEMP) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
-    let file = fs.create_new(Path::new(TEMP))?;
+    let file = dir.create_new(&TEMP)?;
     file.append_all(&value.to_le_bytes())?;
     file.sync()?;
-    fs.rename(Path::new(TEMP), Path::new(FILE))?;
+    dir.rename(&TEMP, &FILE)?;
     Ok(()) // the name is not durable: nobody synced the directory
 }
 
-fn save(fs: &dyn FileSystem, value: u64) -> Result<(), Box<dyn Error>> {
+fn save(dir: &dyn Directory, value: u64) -> Result<(), Box<dyn Error>> {
     Ok(write_file_atomically(
-        fs,
-        Path::new(TEMP),
-        Path::new(FILE),
+        dir,
+        &TEMP,
+        &FILE,
         &value.to_le_bytes(),
     )?)
 }
 
 /// The saved value; 0 if none was ever saved.
-fn load(fs: &dyn FileSystem) -> Result<u64, Box<dyn Error>> {
-    if fs.kind(Path::new(FILE))?.is_none() {
+fn load(dir: &dyn Directory) -> Result<u64, Box<dyn Error>> {
+    if dir.kind(&FILE)?.is_none() {
         return Ok(0);
     }
-    let bytes = read_to_vec(fs, Path::new(FILE), 8)?;
+    let bytes = read_to_vec(dir, &FILE, 8)?;
     Ok(u64::from_le_bytes(bytes.as_slice().try_into()?))
 }
 
-type Save = fn(&dyn FileSystem, u64) -> Result<(), Box<dyn Error>>;
+type Save = fn(&dyn Directory, u64) -> Result<(), Box<dyn Error>>;
 
 /// Counts to five, cutting the power before each operation and after each save, and returns what
 /// went wrong, if anything did.
@@ -60,12 +60,13 @@ fn crash_test(save: Save) -> Result<Option<String>, Box<dyn Error>> {
         let fs = FaultFs::over_sim(sim.clone());
         fs.fail_nth(stop_at, Fault::new(io::ErrorKind::Other).for_good());
 
+        let dir = fs.open_dir(Path::new(DIR))?;
         let mut acknowledged = 0;
-        while acknowledged < 5 && save(&fs, acknowledged + 1).is_ok() {
+        while acknowledged < 5 && save(&*dir, acknowledged + 1).is_ok() {
             acknowledged += 1;
         }
         for image in CrashImage::standard(stop_at) {
-            let found = load(&sim.crash(&image));
+            let found = load(&*sim.crash(&image).open_dir(Path::new(DIR))?);
             // The save that was cut short may have made it; an acknowledged one must have.
             if !matches!(found, Ok(value) if value == acknowledged || value == acknowledged + 1) {
                 return Ok(Some(format!(

@@ -9,9 +9,10 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use lsm_fs::{CrashImage, Fault, FaultFs, File, FileSystem, SimFs, read_to_vec};
+use lsm_fs::{CrashImage, Fault, FaultFs, File, FileName, FileSystem, SimFs, read_to_vec};
 
-const PATH: &str = "/journal";
+const DIR: &str = "/";
+const JOURNAL: FileName = FileName::constant("journal");
 
 /// A journal that stops at its first error: after a failed sync nothing more may be promised.
 struct Journal {
@@ -21,8 +22,9 @@ struct Journal {
 
 impl Journal {
     fn create(fs: &dyn FileSystem) -> io::Result<Self> {
-        let file = fs.create_new(Path::new(PATH))?;
-        fs.sync_dir(Path::new("/"))?;
+        let dir = fs.open_dir(Path::new(DIR))?;
+        let file = dir.create_new(&JOURNAL)?;
+        dir.sync()?;
         Ok(Self {
             file,
             failed: false,
@@ -44,10 +46,11 @@ impl Journal {
 
 /// The whole lines at the journal's start; a torn or garbled end is not one.
 fn recover(fs: &dyn FileSystem) -> Result<Vec<String>, Box<dyn Error>> {
-    if fs.kind(Path::new(PATH))?.is_none() {
+    let dir = fs.open_dir(Path::new(DIR))?;
+    if dir.kind(&JOURNAL)?.is_none() {
         return Ok(Vec::new());
     }
-    let bytes = read_to_vec(fs, Path::new(PATH), 1 << 20)?;
+    let bytes = read_to_vec(&*dir, &JOURNAL, 1 << 20)?;
     let whole = bytes.split_inclusive(|&byte| byte == b'\n');
     Ok(whole
         .map_while(|line| {

@@ -49,9 +49,9 @@ impl FsError {
     /// use std::path::Path;
     /// use lsm_fs::{FileSystem, FsError, RealFs};
     ///
-    /// let path = Path::new("/no/such/file");
-    /// let error = RealFs::new().open(path).map_err(FsError::context("open", path)).unwrap_err();
-    /// assert_eq!(error.to_string(), "cannot open /no/such/file");
+    /// let path = Path::new("/no/such/directory");
+    /// let error = RealFs::new().open_dir(path).map_err(FsError::context("open", path)).unwrap_err();
+    /// assert_eq!(error.to_string(), "cannot open /no/such/directory");
     /// ```
     pub fn context(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::new(operation, path, source)

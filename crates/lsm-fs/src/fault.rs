@@ -4,6 +4,7 @@
 //! trace. Never fails, delays or changes a call that it was not told to.
 
 mod control;
+mod directory;
 mod event;
 mod file;
 mod gate;
@@ -15,29 +16,31 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::control::Control;
+use self::directory::{DirectoryTarget, FaultDirectory};
 pub use self::event::{Event, Operation, TraceEvent};
-use self::file::{FaultFile, Target};
 pub use self::gate::Parked;
 pub use self::rule::Fault;
 use self::rule::Rule;
-use crate::{DirEntry, EntryKind, File, FileLock, FileSystem, SimFs};
+use crate::{Directory, EntryKind, FileSystem, SimFs};
 
 /// A file system that does what the one under it does, until a test tells it otherwise.
 ///
 /// It counts calls, fails the ones it is told to, holds calls until they are released, writes down
 /// what happened, and calls a hook before each. Clones share all of that. Calls are told apart by
-/// [`Operation`] and path; a file's path is the one it was opened under.
+/// [`Operation`] and path; a file's path is its directory's, as that was opened, and its name.
 ///
 /// # A counted sweep
 ///
 /// ```
 /// use std::io;
 /// use std::path::Path;
-/// use std::sync::Arc;
-/// use lsm_fs::{Fault, FaultFs, FileSystem, RealFs, SimFs, write_file_atomically};
+/// use lsm_fs::{Fault, FaultFs, FileName, FileSystem, SimFs, write_file_atomically};
 ///
+/// const TEMP: FileName = FileName::constant("a.tmp");
+/// const TARGET: FileName = FileName::constant("a");
 /// let scenario = |fs: &FaultFs| {
-///     write_file_atomically(fs, Path::new("/a.tmp"), Path::new("/a"), b"new")
+///     let dir = fs.open_dir(Path::new("/")).unwrap();
+///     write_file_atomically(&*dir, &TEMP, &TARGET, b"new")
 /// };
 /// // How many mutating operations are there?
 /// let fs = FaultFs::over_sim(SimFs::new());
@@ -157,7 +160,7 @@ impl FaultFs {
     ///
     /// ```
     /// use std::path::Path;
-    /// use lsm_fs::{FaultFs, FileSystem, Operation, SimFs};
+    /// use lsm_fs::{ByPath, FaultFs, Operation, SimFs};
     ///
     /// let fs = FaultFs::over_sim(SimFs::new());
     /// let file = fs.create_new(Path::new("/log"))?;
@@ -239,117 +242,30 @@ impl FaultFs {
         self.control
             .with(|state| state.by_kind.get(&operation).copied().unwrap_or_default())
     }
-
-    /// Does `perform`, unless a fault is due; then `instead` happens, if the fault has no effect of
-    /// its own.
-    fn run<T>(
-        &self,
-        event: Event<'_>,
-        perform: impl FnOnce(&dyn FileSystem) -> io::Result<T>,
-        instead: impl FnOnce(&Base),
-    ) -> io::Result<T> {
-        let base = &self.base;
-        self.control
-            .run(event, || perform(base.fs()), || instead(base))
-    }
-
-    fn wrap(&self, path: &Path, target: Target) -> Arc<dyn File> {
-        Arc::new(FaultFile::new(target, path, Arc::clone(&self.control)))
-    }
 }
 
-/// What an injected failure does to the file system, as a rule.
-fn nothing(_: &Base) {}
-
 impl FileSystem for FaultFs {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+    fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
         let open = || match &self.base {
-            Base::Any(fs) => fs.open(path).map(Target::Any),
-            Base::Sim(sim) => sim.open_file(path).map(Target::Sim),
+            Base::Any(fs) => fs.open_dir(path).map(DirectoryTarget::Any),
+            Base::Sim(sim) => sim.open_directory(path).map(DirectoryTarget::Sim),
         };
-        let target = self.run(Event::new(Operation::Open, path), |_| open(), nothing)?;
-        Ok(self.wrap(path, target))
-    }
-
-    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let create = || match &self.base {
-            Base::Any(fs) => fs.create_new(path).map(Target::Any),
-            Base::Sim(sim) => sim.create_new_file(path).map(Target::Sim),
-        };
-        let target = self.run(
-            Event::new(Operation::CreateNew, path),
-            |_| create(),
-            nothing,
-        )?;
-        Ok(self.wrap(path, target))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let event = Event::new(Operation::Rename, from).onto(to);
-        self.run(event, |fs| fs.rename(from, to), nothing)
-    }
-
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let event = Event::new(Operation::HardLink, from).onto(to);
-        self.run(event, |fs| fs.hard_link(from, to), nothing)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.run(
-            Event::new(Operation::RemoveFile, path),
-            |fs| fs.remove_file(path),
-            nothing,
-        )
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        self.run(Event::new(Operation::List, dir), |fs| fs.list(dir), nothing)
+        let event = Event::new(Operation::OpenDir, path);
+        let target = self.control.run(event, open, || {})?;
+        let control = Arc::clone(&self.control);
+        Ok(Arc::new(FaultDirectory::new(target, path, control)))
     }
 
     fn kind(&self, path: &Path) -> io::Result<Option<EntryKind>> {
-        self.run(
-            Event::new(Operation::Kind, path),
-            |fs| fs.kind(path),
-            nothing,
-        )
-    }
-
-    fn file_len(&self, path: &Path) -> io::Result<u64> {
-        self.run(
-            Event::new(Operation::FileLen, path),
-            |fs| fs.file_len(path),
-            nothing,
-        )
+        let kind = || self.base.fs().kind(path);
+        let event = Event::new(Operation::Kind, path);
+        self.control.run(event, kind, || {})
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.run(
-            Event::new(Operation::CreateDir, path),
-            |fs| fs.create_dir(path),
-            nothing,
-        )
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let event = Event::new(Operation::SyncDir, dir);
-        self.run(
-            event,
-            |fs| fs.sync_dir(dir),
-            |base| {
-                if let Base::Sim(sim) = base {
-                    // If nothing is there, nothing can be lost.
-                    let _ = sim.fail_sync(dir);
-                }
-            },
-        )
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {
-        self.run(
-            Event::new(Operation::Lock, path),
-            |fs| fs.lock(path),
-            nothing,
-        )
+        let create = || self.base.fs().create_dir(path);
+        let event = Event::new(Operation::CreateDir, path);
+        self.control.run(event, create, || {})
     }
 }
 

@@ -3,13 +3,14 @@
 //! Used by an engine that keeps files open only to be faster. Changes nothing else, and retries
 //! nothing else.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::real::is_too_many_open_files;
-use crate::{DirEntry, EntryKind, File, FileLock, FileSystem};
+use crate::{DirEntry, Directory, EntryKind, File, FileLock, FileName, FileSystem};
 
 /// Wraps a file system: whatever fails because the process, or the system, has too many files
 /// open asks for relief, and is tried again for as long as that closes anything.
@@ -20,7 +21,7 @@ use crate::{DirEntry, EntryKind, File, FileLock, FileSystem};
 /// use std::path::Path;
 /// use std::sync::Arc;
 /// use std::sync::atomic::{AtomicUsize, Ordering};
-/// use lsm_fs::{Fault, FaultFs, FileSystem, ReliefFs, SimFs};
+/// use lsm_fs::{ByPath, Fault, FaultFs, ReliefFs, SimFs};
 ///
 /// let faulty = FaultFs::over_sim(SimFs::new());
 /// faulty.fail_nth(0, Fault::from_raw_os_error(24)); // EMFILE, once
@@ -33,9 +34,7 @@ use crate::{DirEntry, EntryKind, File, FileLock, FileSystem};
 /// ```
 pub struct ReliefFs {
     inner: Arc<dyn FileSystem>,
-    relieve: Box<dyn Fn() -> bool + Send + Sync>,
-    /// One at a time asks for relief; this is how often it was given.
-    reliefs: Mutex<u64>,
+    relief: Arc<Relief>,
 }
 
 /// Others may take what relief has freed; somebody who never gets a handle is told in the end.
@@ -48,26 +47,38 @@ impl ReliefFs {
         inner: Arc<dyn FileSystem>,
         relieve: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self {
-            inner,
+        let relief = Relief {
             relieve: Box::new(relieve),
             reliefs: Mutex::new(0),
+        };
+        Self {
+            inner,
+            relief: Arc::new(relief),
         }
     }
+}
 
-    fn relieved<T>(&self, operation: impl Fn(&dyn FileSystem) -> io::Result<T>) -> io::Result<T> {
+/// Where handles come from when there are none left.
+struct Relief {
+    relieve: Box<dyn Fn() -> bool + Send + Sync>,
+    /// One at a time asks for relief; this is how often it was given.
+    reliefs: Mutex<u64>,
+}
+
+impl Relief {
+    fn during<T>(&self, operation: impl Fn() -> io::Result<T>) -> io::Result<T> {
         for _ in 1..TRIES_MAX {
             let before = *self.reliefs();
-            match operation(&*self.inner) {
-                Err(error) if is_too_many_open_files(&error) && self.is_relieved_since(before) => {}
+            match operation() {
+                Err(error) if is_too_many_open_files(&error) && self.is_given_since(before) => {}
                 done => return done,
             }
         }
-        operation(&*self.inner)
+        operation()
     }
 
     /// Asks for relief, unless somebody else got some meanwhile: that may do for both.
-    fn is_relieved_since(&self, before: u64) -> bool {
+    fn is_given_since(&self, before: u64) -> bool {
         let mut reliefs = self.reliefs();
         if *reliefs == before && (self.relieve)() {
             *reliefs += 1;
@@ -89,48 +100,90 @@ impl fmt::Debug for ReliefFs {
 }
 
 impl FileSystem for ReliefFs {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.relieved(|fs| fs.open(path))
-    }
-
-    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.relieved(|fs| fs.create_new(path))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.hard_link(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_file(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        self.relieved(|fs| fs.list(dir))
+    fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
+        let inner = self.relief.during(|| self.inner.open_dir(path))?;
+        let relief = Arc::clone(&self.relief);
+        Ok(Arc::new(ReliefDirectory { inner, relief }))
     }
 
     fn kind(&self, path: &Path) -> io::Result<Option<EntryKind>> {
         self.inner.kind(path)
     }
 
-    fn file_len(&self, path: &Path) -> io::Result<u64> {
-        self.inner.file_len(path)
-    }
-
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         self.inner.create_dir(path)
     }
+}
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.relieved(|fs| fs.sync_dir(dir))
+/// An open directory. What opens another file through it asks for relief as well.
+struct ReliefDirectory {
+    inner: Arc<dyn Directory>,
+    relief: Arc<Relief>,
+}
+
+impl fmt::Debug for ReliefDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReliefDirectory")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Directory for ReliefDirectory {
+    fn path(&self) -> &Path {
+        self.inner.path()
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {
-        self.relieved(|fs| fs.lock(path))
+    fn open(&self, name: &FileName) -> io::Result<Arc<dyn File>> {
+        self.relief.during(|| self.inner.open(name))
+    }
+
+    fn create_new(&self, name: &FileName) -> io::Result<Arc<dyn File>> {
+        self.relief.during(|| self.inner.create_new(name))
+    }
+
+    fn rename(&self, from: &FileName, to: &FileName) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+
+    fn hard_link(&self, from: &FileName, to_dir: &dyn Directory, to: &FileName) -> io::Result<()> {
+        let to_dir: &dyn Any = to_dir;
+        let to_dir = to_dir
+            .downcast_ref::<Self>()
+            .ok_or(io::ErrorKind::CrossesDevices)?;
+        self.inner.hard_link(from, &*to_dir.inner, to)
+    }
+
+    fn unlink(&self, name: &FileName) -> io::Result<()> {
+        self.inner.unlink(name)
+    }
+
+    fn list(&self) -> io::Result<Vec<DirEntry>> {
+        self.relief.during(|| self.inner.list())
+    }
+
+    fn kind(&self, name: &FileName) -> io::Result<Option<EntryKind>> {
+        self.inner.kind(name)
+    }
+
+    fn file_len(&self, name: &FileName) -> io::Result<u64> {
+        self.inner.file_len(name)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.inner.sync()
+    }
+
+    fn lock(&self, name: &FileName) -> io::Result<Box<dyn FileLock>> {
+        self.relief.during(|| self.inner.lock(name))
+    }
+
+    fn lock_self(&self) -> io::Result<Box<dyn FileLock>> {
+        self.inner.lock_self()
+    }
+
+    fn is_linked(&self) -> io::Result<bool> {
+        self.inner.is_linked()
     }
 }
 
@@ -139,7 +192,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::{Fault, FaultFs, SimFs};
+    use crate::{ByPath, Fault, FaultFs, SimFs};
 
     /// A file system on which every operation finds too many files open, until `rounds` of relief.
     fn crowded(rounds: u32) -> (ReliefFs, Arc<AtomicU32>) {

@@ -3,11 +3,14 @@
 //! Called by the log, the manifest, the run files and the facade. Files are append-only: nothing
 //! that was written is ever overwritten in place, so no implementation needs to model that.
 
+use std::any::Any;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use crate::FileName;
 
 /// What a directory entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,62 +23,109 @@ pub enum EntryKind {
     Other,
 }
 
-/// One name in a directory, as [`FileSystem::list`] returns it.
+/// One name in a directory, as [`Directory::list`] returns it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DirEntry {
     /// The name within its directory, without a path.
     pub name: OsString,
 }
 
-/// A file system, as far as a storage engine needs one.
+/// A file system, as far as a storage engine needs one: where directories come from.
 ///
-/// Paths are taken as given; relative ones are relative to the process. Every method may be called
-/// from any thread. Errors are those of [`io::Error`], with the kind that `std::fs` would give
-/// (`NotFound`, `AlreadyExists`, `StorageFull`, …); callers add operation and path.
+/// Paths are taken as given; relative ones are relative to the process at the moment of the call.
+/// An empty path leads nowhere (`NotFound`). Every method may be called from any thread. Errors are
+/// those of [`io::Error`], with the kind that `std::fs` would give (`NotFound`, `AlreadyExists`,
+/// `StorageFull`, …); callers add operation and path.
+///
+/// What lies in a directory is reached through [`open_dir`](Self::open_dir). Programs that look at
+/// single files by path use [`ByPath`](crate::ByPath).
 pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
-    /// Opens an existing regular file for reading only: what would change it is `PermissionDenied`.
-    /// A symbolic link is refused where the platform can tell.
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
-
-    /// Creates a file that must not exist (`AlreadyExists` otherwise), for appending and reading,
-    /// readable by its owner only where the platform has modes. The *name* is durable only after
-    /// [`sync_dir`](Self::sync_dir) of its directory.
-    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn File>>;
-
-    /// Renames a file atomically, replacing `to` if it exists. Durable after `sync_dir`; of both
-    /// directories, if they differ. Directories are not renamed through this seam.
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-
-    /// Gives the file at `from` a second name. `to` must not exist. Durable after `sync_dir`.
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
-
-    /// Removes a file's name. Open handles go on reading. Durable after `sync_dir`.
-    fn remove_file(&self, path: &Path) -> io::Result<()>;
-
-    /// The names in a directory, sorted.
-    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
+    /// Opens the existing directory at `path`: `NotFound` if nothing is there, `NotADirectory` if
+    /// something else is. A symbolic link to a directory is followed.
+    fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Directory>>;
 
     /// What is at `path` (not following a symbolic link), or `None` if nothing is.
     fn kind(&self, path: &Path) -> io::Result<Option<EntryKind>>;
 
-    /// The length in bytes of the file at `path`.
-    fn file_len(&self, path: &Path) -> io::Result<u64>;
-
-    /// Creates one directory; its parent must exist (`AlreadyExists` if the directory does).
+    /// Creates one directory; its parent must exist (`AlreadyExists` if the directory does). The
+    /// name is durable after a sync of the parent.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
+}
 
-    /// Makes every name created, renamed or removed in `dir` so far durable.
-    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+/// An open directory: the thing itself, whatever its path leads to by now.
+///
+/// A directory that is renamed, or replaced by another one at its path, stays what it was: calls go
+/// on to reach its own files. In one that was removed everything that needs a name is `NotFound`;
+/// open files can still be appended to and synced, so ask [`is_linked`](Self::is_linked) after a
+/// sync that is to be relied on.
+///
+/// Open a directory once and share the handle: a failed [`sync`](Self::sync) is final for all who
+/// use it. Every method may be called from any thread.
+pub trait Directory: Any + fmt::Debug + Send + Sync {
+    /// The path under which it was opened, for messages.
+    fn path(&self) -> &Path;
 
-    /// Takes the exclusive lock on the file at `path`, creating it if absent and never deleting
-    /// it. Held until the returned value is dropped.
+    /// Opens an existing regular file for reading only: what would change it is `PermissionDenied`.
+    /// A symbolic link is refused where the platform can tell.
+    fn open(&self, name: &FileName) -> io::Result<Arc<dyn File>>;
+
+    /// Creates a file that must not exist (`AlreadyExists` otherwise), for appending and reading,
+    /// readable by its owner only where the platform has modes. The *name* is durable only after
+    /// [`sync`](Self::sync).
+    fn create_new(&self, name: &FileName) -> io::Result<Arc<dyn File>>;
+
+    /// Renames a file or a directory atomically. A file replaces a file, a directory an empty
+    /// directory. Durable after [`sync`](Self::sync).
+    fn rename(&self, from: &FileName, to: &FileName) -> io::Result<()>;
+
+    /// Gives the file `from` a second name, `to` in `to_dir`, which must not exist. Durable after a
+    /// sync of `to_dir`. `CrossesDevices` if `to_dir` is of another file system.
+    fn hard_link(&self, from: &FileName, to_dir: &dyn Directory, to: &FileName) -> io::Result<()>;
+
+    /// Removes a file's name. Open handles go on. Durable after [`sync`](Self::sync).
+    fn unlink(&self, name: &FileName) -> io::Result<()>;
+
+    /// The names in it, sorted; none if it was removed.
+    fn list(&self) -> io::Result<Vec<DirEntry>>;
+
+    /// What `name` stands for (not following a symbolic link), or `None` if for nothing.
+    fn kind(&self, name: &FileName) -> io::Result<Option<EntryKind>>;
+
+    /// The length in bytes of the file `name`.
+    fn file_len(&self, name: &FileName) -> io::Result<u64>;
+
+    /// Makes every name created, renamed or removed in it so far durable.
+    ///
+    /// One sync runs at a time. The first failure is final for the handle: every later sync fails,
+    /// in every thread, because a failed one may have taken the names of all of them along.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Takes the exclusive lock on the file `name`, creating it if absent and never deleting it.
+    /// Held until the returned value is dropped.
     ///
     /// # Errors
     /// `WouldBlock` if another handle, of this process or another, holds it.
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>>;
+    fn lock(&self, name: &FileName) -> io::Result<Box<dyn FileLock>>;
+
+    /// Takes the exclusive lock on the directory itself, apart from those on files in it.
+    ///
+    /// # Errors
+    /// `WouldBlock` if it is held, through this handle or another. Any other error says that this
+    /// file system has no such lock.
+    fn lock_self(&self) -> io::Result<Box<dyn FileLock>>;
+
+    /// Whether it still has a name. `false`: it was removed, and whatever is written into its files
+    /// is gone with the last handle. A platform that cannot tell says `true`.
+    fn is_linked(&self) -> io::Result<bool>;
+
+    /// Where `name` would be under the path that it was opened under, for messages.
+    fn path_of(&self, name: &FileName) -> PathBuf {
+        self.path().join(name)
+    }
 }
 
-/// A held lock; dropping it releases.
+/// A held lock. Dropping it releases, by an explicit unlock: a copy of the handle that another
+/// process has inherited does not keep the lock. Dropped in a forked child it releases nothing.
 pub trait FileLock: fmt::Debug + Send + Sync {}
 
 /// An open file: appended by at most one writer, read by any number.
@@ -114,6 +164,10 @@ pub trait File: fmt::Debug + Send + Sync + 'static {
     /// A failure is final: the operating system may have dropped the pages and a later success
     /// says nothing about them. Don't retry.
     fn sync(&self) -> io::Result<()>;
+
+    /// Whether the file still has a name, in any directory. `false`: it was removed, and what is
+    /// written to it is gone with the last handle. A platform that cannot tell says `true`.
+    fn is_linked(&self) -> io::Result<bool>;
 
     /// Appends all of `bytes`. `Interrupted` is retried; a write of zero bytes is `WriteZero`.
     ///

@@ -6,10 +6,12 @@
 mod content;
 mod crash;
 mod dir_node;
+mod directory;
 mod disk;
 mod file_node;
 mod handle;
 mod image;
+mod names;
 mod random;
 
 use std::fmt;
@@ -17,17 +19,17 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub(crate) use self::directory::SimDirectory;
 use self::disk::Disk;
 pub(crate) use self::handle::SimFile;
-use self::handle::SimLock;
 pub use self::image::CrashImage;
-use crate::{DirEntry, EntryKind, File, FileLock, FileSystem};
+use crate::{Directory, EntryKind, FileSystem};
 
 /// A simulated file system that knows what a power cut would leave of it.
 ///
 /// Each file has its live bytes, its durable bytes and the writes between the two; each directory
-/// its live names, its durable names and the operations between them. [`File::sync`] makes a
-/// file's bytes and length durable, but not its name; [`FileSystem::sync_dir`] makes a directory's
+/// its live names, its durable names and the operations between them. [`File::sync`](crate::File::sync) makes a
+/// file's bytes and length durable, but not its name; [`Directory::sync`] makes a directory's
 /// names durable, but not what they name. [`crash`](Self::crash) gives a new file system as the
 /// disk may be found after a power cut now; a [`CrashImage`] says which of the unsynced pieces made
 /// it. The root `/` exists; relative paths start there; there are no symbolic links, and no
@@ -37,7 +39,7 @@ use crate::{DirEntry, EntryKind, File, FileLock, FileSystem};
 ///
 /// ```
 /// use std::path::Path;
-/// use lsm_fs::{CrashImage, FileSystem, SimFs};
+/// use lsm_fs::{ByPath, CrashImage, FileSystem, SimFs};
 ///
 /// let fs = SimFs::new();
 /// let file = fs.create_new(Path::new("/log"))?;
@@ -76,6 +78,10 @@ impl SharedDisk {
 
     fn lock(&self) -> MutexGuard<'_, Disk> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -155,49 +161,29 @@ impl SimFs {
         Ok(())
     }
 
-    /// [`FileSystem::open`], with the type of the handle known.
-    pub(crate) fn open_file(&self, path: &Path) -> io::Result<SimFile> {
-        let mut disk = self.disk.lock();
-        let inode = disk.resolve(path)?;
-        disk.file(inode)?;
-        disk.acquire(inode);
-        Ok(SimFile::for_reading(self.disk.clone(), inode))
+    /// Removes the directory at `path` with all that is in it, as `std::fs::remove_dir_all` does.
+    ///
+    /// Open handles go on: files can be read, appended to and synced; in the directory nothing is
+    /// found and nothing can be created. Nothing of it is durable before the directories are synced.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotADirectory`, or `InvalidInput` for a path that ends in no name.
+    pub fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.disk.lock().remove_dir_all(path)
     }
 
-    /// [`FileSystem::create_new`], with the type of the handle known.
-    pub(crate) fn create_new_file(&self, path: &Path) -> io::Result<SimFile> {
-        let mut disk = self.disk.lock();
-        let inode = disk.create_file(path)?;
-        disk.acquire(inode);
-        Ok(SimFile::for_appending(self.disk.clone(), inode))
+    /// [`FileSystem::open_dir`], with the type of the handle known.
+    pub(crate) fn open_directory(&self, path: &Path) -> io::Result<SimDirectory> {
+        let disk = self.disk.lock();
+        let inode = disk.resolve(path)?;
+        disk.dir(inode)?;
+        Ok(SimDirectory::new(self.disk.clone(), inode, path))
     }
 }
 
 impl FileSystem for SimFs {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(self.open_file(path)?))
-    }
-
-    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(self.create_new_file(path)?))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.lock().rename(from, to)
-    }
-
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.lock().hard_link(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.disk.lock().remove_file(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        let disk = self.disk.lock();
-        let names = disk.dir(disk.resolve(dir)?)?.live_names();
-        Ok(names.map(|name| DirEntry { name: name.clone() }).collect())
+    fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
+        Ok(Arc::new(self.open_directory(path)?))
     }
 
     fn kind(&self, path: &Path) -> io::Result<Option<EntryKind>> {
@@ -209,24 +195,8 @@ impl FileSystem for SimFs {
         }
     }
 
-    fn file_len(&self, path: &Path) -> io::Result<u64> {
-        let disk = self.disk.lock();
-        Ok(disk.file(disk.resolve(path)?)?.live_len())
-    }
-
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         self.disk.lock().create_dir(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut disk = self.disk.lock();
-        let inode = disk.resolve(dir)?;
-        disk.sync_dir(inode)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {
-        let inode = self.disk.lock().lock_file(path)?;
-        Ok(Box::new(SimLock::new(self.disk.clone(), inode)))
     }
 }
 

@@ -5,7 +5,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::{EntryKind, FileSystem, FsError};
+use crate::{ByPath, EntryKind, FileSystem, FsError};
 
 /// The directory that holds the name `path`; `.` for a bare file name, `None` for a root.
 pub(crate) fn parent_dir(path: &Path) -> Option<&Path> {
@@ -24,6 +24,7 @@ pub(crate) fn parent_dir(path: &Path) -> Option<&Path> {
 /// by a kill, at most the deepest existing directory lacks its sync, and this call makes up for it.
 /// (Where that one's parent may not be read, it is taken for somebody else's, and durable.)
 /// A directory that exists is left as it is; a symbolic link on the way is taken for a directory.
+/// An empty path is `NotFound`; the working directory is `.`.
 ///
 /// # Errors
 /// The call that failed and its path; `NotADirectory` if a file is in the way. What was created

@@ -13,16 +13,16 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-use lsm_fs::{CrashImage, SimFs};
+use lsm_fs::{CrashImage, FileSystem, SimFs};
 use lsm_version::{Ceilings, Identity, Manifest, RunId, RunMeta, Version, VersionEdit};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (disk, dir) = (SimFs::new(), Path::new("/"));
+    let disk = SimFs::new();
     let identity = Identity {
         database_id: *b"use random bytes",
         hash_seed: 42,
     };
-    let mut manifest = Manifest::create(Arc::new(disk.clone()), dir, identity)?;
+    let mut manifest = Manifest::create(disk.open_dir(Path::new("/"))?, identity)?;
     print_version("created", &manifest.state().version);
 
     for (title, edit) in history() {
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let after_power_cut = disk.crash(&CrashImage::NothingUnsynced);
     // No key here is so long that it would have to be read from its run.
     let keys_of = &mut |_: &_| Ok::<_, Infallible>(Default::default());
-    let loaded = Manifest::load(Arc::new(after_power_cut), dir, keys_of)?;
+    let loaded = Manifest::load(after_power_cut.open_dir(Path::new("/"))?, keys_of)?;
     print_version("after a power cut", &loaded.state().version);
     println!(
         "writes up to seqno {} are in runs; the next run id is {}",

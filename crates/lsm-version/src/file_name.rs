@@ -7,6 +7,8 @@
 
 use std::ffi::OsStr;
 
+use lsm_fs::FileName;
+
 /// The file number of a run: never reused, not even across a crash.
 pub type RunId = u64;
 
@@ -14,23 +16,28 @@ pub type RunId = u64;
 pub const RUN_ID_MAX: RunId = 9_999_999_999;
 
 /// The name of the durable log of version edits.
-pub const MANIFEST_FILE_NAME: &str = "MANIFEST";
+pub const MANIFEST_FILE_NAME: FileName = FileName::constant(MANIFEST);
 
 /// The name under which a rewritten manifest is built, before it is renamed into place.
-pub const MANIFEST_TEMP_FILE_NAME: &str = "MANIFEST.tmp";
+pub const MANIFEST_TEMP_FILE_NAME: FileName = FileName::constant(MANIFEST_TEMP);
 
 /// The name of the file that one handle locks; it is empty and never deleted.
-pub const LOCK_FILE_NAME: &str = "LOCK";
+pub const LOCK_FILE_NAME: FileName = FileName::constant(LOCK);
 
 /// The name of the log that `lsm-db` 1.x left behind.
-pub const LEGACY_LOG_FILE_NAME: &str = "wal.log";
+pub const LEGACY_LOG_FILE_NAME: FileName = FileName::constant(LEGACY_LOG);
 
+const MANIFEST: &str = "MANIFEST";
+const MANIFEST_TEMP: &str = "MANIFEST.tmp";
+const LOCK: &str = "LOCK";
+const LEGACY_LOG: &str = "wal.log";
 const RUN_PREFIX: &str = "run-";
 const RUN_SUFFIX: &str = ".sst";
 const SIDECAR_SUFFIX: &str = ".bloom";
 const TEMP_SUFFIX: &str = ".tmp";
-const UNNAMED_SUFFIX: &str = ".unnamed";
 const RUN_DIGITS: usize = 10;
+
+const TEMP: FileName = FileName::constant(TEMP_SUFFIX);
 
 /// What a name in a database's directory stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,10 +81,10 @@ impl FileKind {
             return Self::Foreign;
         };
         match text {
-            MANIFEST_FILE_NAME => return Self::Manifest,
-            MANIFEST_TEMP_FILE_NAME => return Self::ManifestTemp,
-            LOCK_FILE_NAME => return Self::Lock,
-            LEGACY_LOG_FILE_NAME => return Self::LegacyLog,
+            MANIFEST => return Self::Manifest,
+            MANIFEST_TEMP => return Self::ManifestTemp,
+            LOCK => return Self::Lock,
+            LEGACY_LOG => return Self::LegacyLog,
             _ => {}
         }
         let (stem, temporary) = match text.strip_suffix(TEMP_SUFFIX) {
@@ -123,26 +130,29 @@ impl FileKind {
 ///
 /// An id above [`RUN_ID_MAX`] gives a name that is not parsed back; no edit lets such an id in.
 #[must_use]
-pub fn run_file_name(id: RunId) -> String {
-    format!("{RUN_PREFIX}{id:010}{RUN_SUFFIX}")
+pub fn run_file_name(id: RunId) -> FileName {
+    const PREFIX: FileName = FileName::constant(RUN_PREFIX);
+    const SUFFIX: FileName = FileName::constant(RUN_SUFFIX);
+    PREFIX.then_number(id, RUN_DIGITS).then(&SUFFIX)
 }
 
 /// The name under which run `id` is written, before it is renamed into place.
 #[must_use]
-pub fn run_temp_file_name(id: RunId) -> String {
-    format!("{RUN_PREFIX}{id:010}{RUN_SUFFIX}{TEMP_SUFFIX}")
+pub fn run_temp_file_name(id: RunId) -> FileName {
+    run_file_name(id).then(&TEMP)
 }
 
 /// The name of the filter beside run `id`: `run-<10 digits>.sst.bloom`.
 #[must_use]
-pub fn run_sidecar_file_name(id: RunId) -> String {
-    format!("{RUN_PREFIX}{id:010}{RUN_SUFFIX}{SIDECAR_SUFFIX}")
+pub fn run_sidecar_file_name(id: RunId) -> FileName {
+    const SIDECAR: FileName = FileName::constant(SIDECAR_SUFFIX);
+    run_file_name(id).then(&SIDECAR)
 }
 
 /// The name under which the filter beside run `id` is written, before it is renamed into place.
 #[must_use]
-pub fn run_sidecar_temp_file_name(id: RunId) -> String {
-    format!("{RUN_PREFIX}{id:010}{RUN_SUFFIX}{SIDECAR_SUFFIX}{TEMP_SUFFIX}")
+pub fn run_sidecar_temp_file_name(id: RunId) -> FileName {
+    run_sidecar_file_name(id).then(&TEMP)
 }
 
 /// The name under which a run of `lsm-db` 1.x that its manifest does not name is kept:
@@ -155,11 +165,13 @@ pub fn run_sidecar_temp_file_name(id: RunId) -> String {
 /// assert_eq!(run_unnamed_file_name(7, 2), "run-0000000007.sst.unnamed-2");
 /// ```
 #[must_use]
-pub fn run_unnamed_file_name(id: RunId, number: u32) -> String {
-    let name = format!("{RUN_PREFIX}{id:010}{RUN_SUFFIX}{UNNAMED_SUFFIX}");
+pub fn run_unnamed_file_name(id: RunId, number: u32) -> FileName {
+    const UNNAMED: FileName = FileName::constant(".unnamed");
+    const DASH: FileName = FileName::constant("-");
+    let name = run_file_name(id).then(&UNNAMED);
     match number {
         0 => name,
-        _ => format!("{name}-{number}"),
+        _ => name.then(&DASH).then_number(number.into(), 1),
     }
 }
 
@@ -196,13 +208,13 @@ mod tests {
                 FileKind::Segment(123_456_789_012),
             ),
             (
-                lsm_wal::segment_file_name(3) + ".tmp",
+                lsm_wal::segment_temporary_file_name(3),
                 FileKind::SegmentTemp(3),
             ),
-            ("wal.log".into(), FileKind::LegacyLog),
-            ("MANIFEST".into(), FileKind::Manifest),
-            ("MANIFEST.tmp".into(), FileKind::ManifestTemp),
-            ("LOCK".into(), FileKind::Lock),
+            (LEGACY_LOG_FILE_NAME, FileKind::LegacyLog),
+            (MANIFEST_FILE_NAME, FileKind::Manifest),
+            (MANIFEST_TEMP_FILE_NAME, FileKind::ManifestTemp),
+            (LOCK_FILE_NAME, FileKind::Lock),
             (run_unnamed_file_name(12, 0), FileKind::Foreign),
             (run_unnamed_file_name(12, 1), FileKind::Foreign),
         ] {

@@ -22,11 +22,11 @@ mod writer;
 use std::borrow::Borrow;
 use std::error::Error as StdError;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lsm_fs::FileSystem;
+use lsm_fs::Directory;
 
 pub use self::error::{CommitError, LoadError};
 pub use self::header::Identity;
@@ -42,25 +42,24 @@ pub type ResolveKeys<'a, E> = dyn FnMut(&UnresolvedRun) -> Result<(Bytes, Bytes)
 /// Each commit is atomic and, when it returns `Ok`, on stable storage. Loading writes nothing.
 ///
 /// ```
-/// use std::{convert::Infallible, path::Path, sync::Arc};
-/// use lsm_fs::SimFs;
+/// use std::{convert::Infallible, path::Path};
+/// use lsm_fs::{FileSystem, SimFs};
 /// use lsm_version::{Ceilings, Identity, Manifest, VersionEdit};
 ///
-/// let (fs, dir) = (Arc::new(SimFs::new()), Path::new("/"));
+/// let dir = SimFs::new().open_dir(Path::new("/"))?;
 /// let identity = Identity { database_id: [7; 16], hash_seed: 42 };
-/// let mut manifest = Manifest::create(fs.clone(), dir, identity)?;
+/// let mut manifest = Manifest::create(dir.clone(), identity)?;
 /// let ceilings = Ceilings { run_id: 64, ..manifest.state().ceilings };
 /// manifest.commit(VersionEdit { ceilings: Some(ceilings), ..VersionEdit::default() })?;
 ///
 /// let keys_of = &mut |_: &_| -> Result<_, Infallible> { unreachable!("no run has long keys") };
-/// let loaded = Manifest::load(fs, dir, keys_of)?;
+/// let loaded = Manifest::load(dir, keys_of)?;
 /// assert_eq!(loaded.state().ceilings.run_id, 64);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Manifest {
-    fs: Arc<dyn FileSystem>,
-    dir: PathBuf,
+    dir: Arc<dyn Directory>,
     identity: Identity,
     generation: u64,
     state: ManifestState,
@@ -73,23 +72,19 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Makes the manifest of a fresh database in the existing directory `dir`; durable when it
-    /// returns.
+    /// Makes the manifest of a fresh database in `dir`; durable when it returns.
     ///
-    /// The directory's own name is the caller's to make durable, and so is the check that no files
+    /// Share the handle with all that creates files in the directory: a failed sync of it is final
+    /// for all of them. The directory's own name is the caller's to make durable, and so is the check that no files
     /// of a database lie in it.
     ///
     /// # Errors
     /// [`CommitError::AlreadyExists`] if anything is named `MANIFEST`, otherwise as
     /// [`commit`](Self::commit).
-    pub fn create(
-        fs: Arc<dyn FileSystem>,
-        dir: &Path,
-        identity: Identity,
-    ) -> Result<Self, CommitError> {
-        let path = dir.join(MANIFEST_FILE_NAME);
-        match fs.kind(&path) {
-            Ok(None) => Self::replace(fs, dir, identity, ManifestState::default()),
+    pub fn create(dir: Arc<dyn Directory>, identity: Identity) -> Result<Self, CommitError> {
+        let path = dir.path_of(&MANIFEST_FILE_NAME);
+        match dir.kind(&MANIFEST_FILE_NAME) {
+            Ok(None) => Self::replace(dir, identity, ManifestState::default()),
             Ok(Some(_)) => Err(CommitError::AlreadyExists { path }),
             Err(source) => Err(not_written("look for", path, source)),
         }
@@ -108,13 +103,12 @@ impl Manifest {
     /// [`CommitError::Invalid`] if `first` contradicts itself; [`CommitError::NotWritten`] if the
     /// text manifest cannot be read.
     pub fn adopt(
-        fs: Arc<dyn FileSystem>,
-        dir: &Path,
+        dir: Arc<dyn Directory>,
         identity: Identity,
         first: &VersionEdit,
     ) -> Result<Self, CommitError> {
-        let path = dir.join(MANIFEST_FILE_NAME);
-        match is_legacy(fs.as_ref(), &path) {
+        let path = dir.path_of(&MANIFEST_FILE_NAME);
+        match is_legacy(&*dir) {
             Ok(true) => {}
             Ok(false) => return Err(CommitError::AlreadyExists { path }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -124,8 +118,7 @@ impl Manifest {
             .apply(first)
             .map_err(CommitError::Invalid)?;
         Ok(Self {
-            fs,
-            dir: dir.to_owned(),
+            dir,
             identity,
             generation: 0,
             state,
@@ -138,16 +131,14 @@ impl Manifest {
     }
 
     fn replace(
-        fs: Arc<dyn FileSystem>,
-        dir: &Path,
+        dir: Arc<dyn Directory>,
         identity: Identity,
         state: ManifestState,
     ) -> Result<Self, CommitError> {
         let generation = 1;
-        let writer = Writer::rewrite(fs.as_ref(), dir, identity, generation, &state)?;
+        let writer = Writer::rewrite(&dir, identity, generation, &state)?;
         Ok(Self {
-            fs,
-            dir: dir.to_owned(),
+            dir,
             identity,
             generation,
             state,
@@ -172,15 +163,12 @@ impl Manifest {
     /// [`LoadError::Missing`] if there is none, [`LoadError::Legacy`] if it is of `lsm-db` 1.x,
     /// [`LoadError::Damaged`] if synced bytes have changed; see [`LoadError`] for the rest.
     pub fn load<E: StdError + 'static>(
-        fs: Arc<dyn FileSystem>,
-        dir: &Path,
+        dir: Arc<dyn Directory>,
         resolve: &mut ResolveKeys<'_, E>,
     ) -> Result<Self, LoadError<E>> {
-        let path = dir.join(MANIFEST_FILE_NAME);
-        let replayed = replay::replay(fs.as_ref(), &path, resolve)?;
+        let replayed = replay::replay(&*dir, resolve)?;
         Ok(Self {
-            fs,
-            dir: dir.to_owned(),
+            dir,
             identity: replayed.header.identity,
             generation: replayed.header.generation,
             was_clean: replayed.state.is_clean(),
@@ -236,7 +224,7 @@ impl Manifest {
     /// # Errors
     /// [`CommitError::Invalid`] and [`CommitError::NotWritten`]: the edit did not happen, the state
     /// is unchanged, and another commit may be tried. [`CommitError::FateUnknown`]: it may have
-    /// happened; every later commit is [`CommitError::Poisoned`], and nothing may be unlinked until
+    /// happened, and [`CommitError::DirectoryGone`]: nobody will find it; every later commit is [`CommitError::Poisoned`], and nothing may be unlinked until
     /// the manifest is loaded again.
     pub fn commit(&mut self, edit: impl Borrow<VersionEdit>) -> Result<(), CommitError> {
         let edit = edit.borrow();
@@ -295,17 +283,16 @@ impl Manifest {
             what: "generations",
         };
         let generation = generation.ok_or(CommitError::Invalid(exhausted))?;
-        let fs = self.fs.as_ref();
-        let writer = Writer::rewrite(fs, &self.dir, self.identity, generation, next)?;
+        let writer = Writer::rewrite(&self.dir, self.identity, generation, next)?;
         self.writer = Some(writer);
         self.generation = generation;
         Ok(())
     }
 }
 
-/// Whether the file at `path` is a text manifest of `lsm-db` 1.x.
-fn is_legacy(fs: &dyn FileSystem, path: &Path) -> io::Result<bool> {
-    let file = fs.open(path)?;
+/// Whether the manifest in `dir` is a text manifest of `lsm-db` 1.x.
+fn is_legacy(dir: &dyn Directory) -> io::Result<bool> {
+    let file = dir.open(&MANIFEST_FILE_NAME)?;
     let mut start = [0; LegacyManifest::START_LEN];
     match file.read_exact_at(&mut start, 0) {
         Ok(()) => Ok(LegacyManifest::is_start_of_one(&start)),

@@ -32,6 +32,13 @@ pub enum Error {
         /// The operating system's answer.
         source: io::Error,
     },
+    /// The directory, or the file being written, was removed by somebody else. Final: what was
+    /// written to it is gone when this log is dropped. Reopen to see what is at the path now.
+    #[error("{} was removed while the log was open", path.display())]
+    DirectoryGone {
+        /// The directory, or the file in it.
+        path: PathBuf,
+    },
     /// An earlier failure closed the log for writing. Reopen and recover.
     #[error("the log was closed for writing by an earlier failure: {cause}")]
     Poisoned {
@@ -131,7 +138,10 @@ impl Error {
     /// Whether the log stays closed for writing until it is reopened.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::SyncFailed { .. } | Self::Poisoned { .. })
+        matches!(
+            self,
+            Self::SyncFailed { .. } | Self::DirectoryGone { .. } | Self::Poisoned { .. }
+        )
     }
 
     fn io_kind(&self) -> Option<io::ErrorKind> {
@@ -182,6 +192,7 @@ impl Clone for Error {
                 path: path.clone(),
                 source: copy_of(source),
             },
+            Self::DirectoryGone { path } => Self::DirectoryGone { path: path.clone() },
             Self::Poisoned { cause } => Self::Poisoned {
                 cause: cause.clone(),
             },

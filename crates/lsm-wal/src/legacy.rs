@@ -11,11 +11,10 @@
 mod sums;
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lsm_fs::{File, FileSystem};
+use lsm_fs::{Directory, File, FileName};
 
 use self::sums::Sums;
 use crate::error::{Error, RecoverError};
@@ -60,19 +59,19 @@ enum Found {
 /// - [`Error::Io`]: the file system failed; nothing was concluded.
 /// - [`RecoverError::Visit`]: what `visit` returned.
 pub fn read_legacy_log<E>(
-    fs: &dyn FileSystem,
-    path: &Path,
+    dir: &dyn Directory,
+    name: &FileName,
     is_plausible: &dyn Fn(&[u8]) -> bool,
     visit: &mut dyn FnMut(u64, Bytes) -> Result<(), E>,
 ) -> Result<u64, RecoverError<E>> {
     let failed = |operation| {
         move |source| Error::Io {
             operation,
-            path: path.to_path_buf(),
+            path: dir.path_of(name),
             source,
         }
     };
-    let file = fs.open(path).map_err(failed("open"))?;
+    let file = dir.open(name).map_err(failed("open"))?;
     let len = file.len().map_err(failed("look at"))?;
     let mut window = Window::new(file, len);
     let mut at = 0;
@@ -91,7 +90,7 @@ pub fn read_legacy_log<E>(
         None => Ok(at),
         Some(later) => Err(RecoverError::Log(Error::LegacyDamaged {
             offset: at,
-            path: path.to_path_buf(),
+            path: dir.path_of(name),
             reason: format!("a record follows at {later}"),
         })),
     }

@@ -43,13 +43,12 @@ const INTERRUPTED: &str = "an operation on the log was interrupted by a panic";
 /// [`close`](Self::close).
 ///
 /// ```
-/// use std::{path::PathBuf, sync::Arc};
-/// use lsm_fs::SimFs;
+/// use std::path::Path;
+/// use lsm_fs::{FileSystem, SimFs};
 /// use lsm_wal::{FrameBuffer, KIND_DATA, Log, LogOptions};
 /// # fn main() -> Result<(), lsm_wal::Error> {
 /// let options = LogOptions {
-///     fs: Arc::new(SimFs::new()),
-///     dir: PathBuf::from("/"),
+///     dir: SimFs::new().open_dir(Path::new("/")).unwrap(),
 ///     database_id: [7; 16],
 ///     segment_bytes_max: 1 << 20,
 /// };
@@ -167,6 +166,7 @@ impl Log {
     /// - [`Error::SeqnoOrder`]: the seqnos don't ascend strictly; nothing was written.
     /// - [`Error::SyncFailed`], [`Error::Poisoned`]: final; the group's fate is open until the log
     ///   is recovered.
+    /// - [`Error::DirectoryGone`]: final; no segment can be made in a directory that was removed.
     pub fn append(
         &mut self,
         group: &mut FrameBuffer,
@@ -233,7 +233,7 @@ impl Log {
     ) -> Result<(), Error> {
         let refused = |source| Error::WriteFailed {
             operation: "reserve a segment id in",
-            path: self.options.dir.clone(),
+            path: self.options.dir.path().to_owned(),
             source,
         };
         let id = next_segment_id().map_err(refused)?;
@@ -295,19 +295,36 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::SyncFailed`] and, from then on, [`Error::Poisoned`]: final. What was appended since
-    /// the last success may or may not be found by the next recovery.
+    /// the last success may or may not be found by the next recovery. [`Error::DirectoryGone`]: the
+    /// current segment or the directory was removed; what was appended will not be found. Final.
     pub fn sync(&mut self) -> Result<Position, Error> {
         self.guarded(Self::try_sync)
     }
 
     fn try_sync(&mut self) -> Result<Position, Error> {
+        let is_dirty = |segment: &OpenSegment| segment.dirty;
+        let is_unsynced = self.unsynced.iter().chain(&self.current).any(is_dirty);
         for segment in self.unsynced.iter_mut().chain(&mut self.current) {
             segment.sync()?;
+        }
+        if is_unsynced {
+            self.check_linked()?;
         }
         self.unsynced.clear();
         let end = self.end();
         self.durable = end;
         Ok(end.unwrap_or_default())
+    }
+
+    /// Checks, after a sync, that what was synced can be found again: a removed file or directory is
+    /// synced without an error. A segment that the next append leaves is an older one, and those are
+    /// not asked: the caller may have retired and unlinked them.
+    fn check_linked(&self) -> Result<(), Error> {
+        segment::check_linked(&*self.options.dir)?;
+        match self.current.as_ref().filter(|_| !self.rotate) {
+            Some(current) => segment::still_linked(&current.path, current.file.is_linked()),
+            None => Ok(()),
+        }
     }
 
     /// Lets the next append start a new segment, whatever room is left in the current one. Creates
@@ -338,7 +355,8 @@ impl Log {
     ///
     /// # Errors
     /// - [`Error::WriteFailed`]: everything is durable, but there was no room for the mark.
-    /// - [`Error::SyncFailed`], [`Error::Poisoned`]: final, see [`sync`](Self::sync).
+    /// - [`Error::SyncFailed`], [`Error::DirectoryGone`], [`Error::Poisoned`]: final, see
+    ///   [`sync`](Self::sync).
     pub fn close(&mut self) -> Result<Option<Position>, Error> {
         self.guarded(Self::try_close)
     }
@@ -367,6 +385,7 @@ impl Log {
         // Zeros behind the mark do no harm, so failing to cut them off is no error.
         let _ = segment.file.truncate(segment.end + mark.len() as u64);
         segment.sync()?;
+        self.check_linked()?;
         // The mark is not a record: the chain goes on from before it.
         self.predecessor = Some(end);
         self.current = None;

@@ -3,6 +3,8 @@
 
 use std::ffi::OsStr;
 
+use lsm_fs::FileName;
+
 const PREFIX: &str = "wal-";
 const SUFFIX: &str = ".log";
 const TEMPORARY_SUFFIX: &str = ".log.tmp";
@@ -14,14 +16,21 @@ const DIGITS_MIN: usize = 10;
 /// assert_eq!(lsm_wal::segment_file_name(7), "wal-0000000007.log");
 /// ```
 #[must_use]
-pub fn segment_file_name(id: u64) -> String {
-    format!("{PREFIX}{id:010}{SUFFIX}")
+pub fn segment_file_name(id: u64) -> FileName {
+    const SUFFIX_NAME: FileName = FileName::constant(SUFFIX);
+    numbered(id).then(&SUFFIX_NAME)
 }
 
 /// The name under which segment `id` is written before it is renamed into place.
 #[must_use]
-pub fn segment_temporary_file_name(id: u64) -> String {
-    format!("{PREFIX}{id:010}{TEMPORARY_SUFFIX}")
+pub fn segment_temporary_file_name(id: u64) -> FileName {
+    const SUFFIX_NAME: FileName = FileName::constant(TEMPORARY_SUFFIX);
+    numbered(id).then(&SUFFIX_NAME)
+}
+
+fn numbered(id: u64) -> FileName {
+    const PREFIX_NAME: FileName = FileName::constant(PREFIX);
+    PREFIX_NAME.then_number(id, DIGITS_MIN)
 }
 
 /// The id of the segment that a file of this name is, or `None` if it isn't one.
@@ -66,14 +75,14 @@ mod tests {
     fn names_round_trip_and_nothing_else_parses() {
         for id in [0, 1, 9_999_999_999, 10_000_000_000, u64::MAX] {
             let name = segment_file_name(id);
-            assert_eq!(parse_segment_file_name(OsStr::new(&name)), Some(id));
-            assert_eq!(parse_segment_temporary_file_name(OsStr::new(&name)), None);
+            assert_eq!(parse_segment_file_name(name.as_os_str()), Some(id));
+            assert_eq!(parse_segment_temporary_file_name(name.as_os_str()), None);
             let temporary = segment_temporary_file_name(id);
             assert_eq!(
-                parse_segment_temporary_file_name(OsStr::new(&temporary)),
+                parse_segment_temporary_file_name(temporary.as_os_str()),
                 Some(id)
             );
-            assert_eq!(parse_segment_file_name(OsStr::new(&temporary)), None);
+            assert_eq!(parse_segment_file_name(temporary.as_os_str()), None);
         }
         for foreign in [
             "wal-1.log",

@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lsm_fs::{File, FileSystem};
+use lsm_fs::{Directory, File, FileName};
 
 use crate::error::Error;
 use crate::names::segment_file_name;
@@ -43,10 +43,11 @@ const HEADER_CRC: usize = 76;
 /// Where a log lives, whose it is, and how large its segments grow.
 #[derive(Debug, Clone)]
 pub struct LogOptions {
-    /// The file system that the log lives in.
-    pub fs: Arc<dyn FileSystem>,
-    /// The directory of the segment files. It must exist, durably.
-    pub dir: PathBuf,
+    /// The directory of the segment files. Its own name must be durable.
+    ///
+    /// Share the handle with all that creates files in the directory: a failed sync of it is final
+    /// for all of them.
+    pub dir: Arc<dyn Directory>,
     /// The database's random id; records are keyed by it.
     pub database_id: [u8; 16],
     /// A group that would make a segment longer than this many bytes starts a new one; a group that
@@ -58,7 +59,7 @@ impl LogOptions {
     /// The path of segment `id`'s file.
     #[must_use]
     pub fn segment_path(&self, id: u64) -> PathBuf {
-        self.dir.join(segment_file_name(id))
+        self.dir.path_of(&segment_file_name(id))
     }
 }
 
@@ -275,52 +276,74 @@ pub(crate) fn create(
     header: &SegmentHeader,
     allocated: u64,
 ) -> Result<Arc<dyn File>, Error> {
-    let path = options.segment_path(header.segment);
-    let file = create_with_header(options, header, &path)?;
+    let name = segment_file_name(header.segment);
+    let file = create_with_header(options, header, &name)?;
     if allocated > SEGMENT_HEADER_LEN {
         // Only ever an optimisation: without it the file grows as it is written.
         let _ = file.preallocate(allocated);
     }
     file.sync().map_err(|source| Error::SyncFailed {
         operation: "sync",
-        path,
+        path: options.dir.path_of(&name),
         source,
     })?;
     sync_dir(options)?;
     Ok(file)
 }
 
-/// Creates the file at `path` with the header in it, not synced. Nothing is left behind if the
-/// header cannot be written.
+/// Creates the file `name` with the header in it, not synced. Nothing is left behind if the header
+/// cannot be written.
 pub(crate) fn create_with_header(
     options: &LogOptions,
     header: &SegmentHeader,
-    path: &Path,
+    name: &FileName,
 ) -> Result<Arc<dyn File>, Error> {
-    let failed = |operation| {
-        move |source| Error::WriteFailed {
-            operation,
-            path: path.to_owned(),
-            source,
-        }
+    let failed = |operation, source| Error::WriteFailed {
+        operation,
+        path: options.dir.path_of(name),
+        source,
     };
-    let file = options.fs.create_new(path).map_err(failed("create"))?;
+    let file = match options.dir.create_new(name) {
+        // No name can be made in a directory that was removed.
+        Err(source) if source.kind() == io::ErrorKind::NotFound => {
+            check_linked(&*options.dir)?;
+            return Err(failed("create", source));
+        }
+        created => created.map_err(|source| failed("create", source))?,
+    };
     if let Err(source) = file.append_all(&header.encode()) {
         // Best effort: a half-created segment that stays holds nothing.
-        let _ = options.fs.remove_file(path);
-        return Err(failed("write")(source));
+        let _ = options.dir.unlink(name);
+        return Err(failed("write", source));
     }
     Ok(file)
 }
 
+/// Checks that the directory was not removed: what is written into it then is gone.
+pub(crate) fn check_linked(dir: &dyn Directory) -> Result<(), Error> {
+    still_linked(dir.path(), dir.is_linked())
+}
+
+/// Checks what a directory or the file at `path` answered.
+pub(crate) fn still_linked(path: &Path, is_linked: io::Result<bool>) -> Result<(), Error> {
+    match is_linked {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::DirectoryGone {
+            path: path.to_owned(),
+        }),
+        Err(source) => Err(Error::SyncFailed {
+            operation: "look at",
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
 /// Makes the names in the log's directory durable. A failure is final.
 pub(crate) fn sync_dir(options: &LogOptions) -> Result<(), Error> {
-    options
-        .fs
-        .sync_dir(&options.dir)
-        .map_err(|source| Error::SyncFailed {
-            operation: "sync",
-            path: options.dir.clone(),
-            source,
-        })
+    options.dir.sync().map_err(|source| Error::SyncFailed {
+        operation: "sync",
+        path: options.dir.path().to_owned(),
+        source,
+    })
 }

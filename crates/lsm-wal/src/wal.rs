@@ -23,13 +23,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use lsm_fs::{FileLock, FileSystem, create_dir_all_synced};
+use lsm_fs::{FileLock, FileName, FileSystem, create_dir_all_synced, lock_directory};
 
 use crate::commit_queue::{CommitQueue, Lead};
 use crate::error::{Error, RecoverError};
 use crate::frame::{FRAME_HEADER_LEN, FrameBuffer, KIND_DATA};
 use crate::log::Log;
-use crate::names::segment_temporary_file_name;
+use crate::names::{segment_file_name, segment_temporary_file_name};
 use crate::pacer::GroupPacer;
 use crate::position::{LogBounds, Position};
 use crate::recovery::{self, Record, RecoveredLog, chain};
@@ -38,7 +38,7 @@ use crate::segment::{self, LogOptions};
 /// A group takes no further member once it has this many bytes of payload.
 const GROUP_BYTES_MAX: usize = 1 << 20;
 
-const LOCK_FILE_NAME: &str = "LOCK";
+const LOCK_FILE_NAME: FileName = FileName::constant("LOCK");
 
 /// When an append returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -173,15 +173,17 @@ impl Wal {
             path: error.path,
             source: error.source,
         })?;
-        let lock_path = dir.join(LOCK_FILE_NAME);
-        let lock = fs.lock(&lock_path).map_err(|source| Error::Io {
-            operation: "lock",
-            path: lock_path,
+        let failed = |operation, path: &Path, source| Error::Io {
+            operation,
+            path: path.to_owned(),
             source,
-        })?;
+        };
+        let opened = fs.open_dir(dir);
+        let dir = opened.map_err(|source| failed("open", dir, source))?;
+        let lock = lock_directory(&*dir, &LOCK_FILE_NAME)
+            .map_err(|source| failed("lock", &dir.path_of(&LOCK_FILE_NAME), source))?;
         let mut options = LogOptions {
-            fs,
-            dir: dir.to_owned(),
+            dir,
             database_id: options.database_id,
             segment_bytes_max: options.segment_bytes_max,
         };
@@ -270,7 +272,7 @@ impl Wal {
         let options = state.log.options().clone();
         // Invariant 1.
         for &id in chain::survey(&options)?.segments.range(..below) {
-            remove(&options, &options.segment_path(id))?;
+            remove(&options, &segment_file_name(id))?;
             segment::sync_dir(&options)?;
         }
         let retired = state.log.retire_below(below);
@@ -329,7 +331,7 @@ impl fmt::Debug for Wal {
         let state = self.lock();
         formatter
             .debug_struct("Wal")
-            .field("dir", &state.log.options().dir)
+            .field("dir", &state.log.options().dir.path())
             .field("end", &state.log.end())
             .finish_non_exhaustive()
     }
@@ -360,10 +362,10 @@ impl State {
         // Invariant 2: if the tail was rewritten, that segment is the newest.
         let newest = self.log.end().map_or(0, |end| end.segment);
         for &id in segments.filter(|&&id| id < newest) {
-            let _ = remove(options, &options.segment_path(id));
+            let _ = remove(options, &segment_file_name(id));
         }
         for &id in &recovered.obsolete_temporaries {
-            let _ = remove(options, &options.dir.join(segment_temporary_file_name(id)));
+            let _ = remove(options, &segment_temporary_file_name(id));
         }
     }
 
@@ -373,7 +375,7 @@ impl State {
             let options = self.log.options();
             let rejected = Error::WriteFailed {
                 operation: "append to the log in",
-                path: options.dir.clone(),
+                path: options.dir.path().to_owned(),
                 source: io::Error::other("no seqnos are left"),
             };
             return requests.iter().map(|_| Err(rejected.clone())).collect();
@@ -436,10 +438,10 @@ impl State {
     }
 }
 
-fn remove(options: &LogOptions, path: &Path) -> Result<(), Error> {
-    options.fs.remove_file(path).map_err(|source| Error::Io {
+fn remove(options: &LogOptions, name: &FileName) -> Result<(), Error> {
+    options.dir.unlink(name).map_err(|source| Error::Io {
         operation: "remove",
-        path: path.to_owned(),
+        path: options.dir.path_of(name),
         source,
     })
 }

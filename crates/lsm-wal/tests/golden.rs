@@ -5,10 +5,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::convert::Infallible;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use lsm_fs::{FileSystem, SimFs};
+use lsm_fs::{ByPath, FileSystem, SimFs};
 use lsm_wal::{FrameBuffer, KIND_DATA, Log, LogBounds, LogOptions, Position, recover};
 
 const GOLDEN: &[u8] = include_bytes!("golden/wal-0000000002.log");
@@ -16,8 +15,7 @@ const PAGE: &str = include_str!("../../../docs/WAL.md");
 
 fn options(fs: SimFs) -> LogOptions {
     LogOptions {
-        fs: Arc::new(fs),
-        dir: PathBuf::from("/"),
+        dir: fs.open_dir(Path::new("/")).unwrap(),
         database_id: *b"0123456789abcdef",
         segment_bytes_max: 1 << 20,
     }

@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
-use lsm_fs::{EntryKind, FileSystem};
+use lsm_fs::{ByPath, EntryKind, FileSystem};
 use lsm_version::{FileKind, Manifest, RunId, RunMeta, run_file_name, run_unnamed_file_name};
 
 /// Checks the levels' invariants, the runs' lengths, and that no file is left over.
@@ -22,8 +22,9 @@ pub(crate) fn check(disk: &Arc<dyn FileSystem>, dir: &Path) -> Result<(), String
         let _ = run;
         Ok(Default::default())
     };
-    let manifest = Manifest::load(Arc::clone(disk), dir, keys_of)
-        .map_err(|error| format!("the manifest: {error}"))?;
+    let opened = disk.open_dir(dir).map_err(|error| error.to_string())?;
+    let manifest =
+        Manifest::load(opened, keys_of).map_err(|error| format!("the manifest: {error}"))?;
     let state = manifest.state();
     let violated = |error| format!("levels: {error}");
     state.version.check().map_err(violated)?;
@@ -64,7 +65,7 @@ pub(crate) fn check(disk: &Arc<dyn FileSystem>, dir: &Path) -> Result<(), String
 /// brought back its own after it was renamed.
 fn is_aside(id: RunId, name: &OsStr) -> bool {
     let mut names = (0..3).map(|number| run_unnamed_file_name(id, number));
-    name == run_file_name(id).as_str() || names.any(|aside| name == aside.as_str())
+    name == run_file_name(id).as_os_str() || names.any(|aside| name == aside.as_os_str())
 }
 
 fn check_run(disk: &dyn FileSystem, dir: &Path, run: &RunMeta) -> Result<(), String> {

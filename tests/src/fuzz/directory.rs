@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use lsm_db::format::crc32c;
 use lsm_format::{Entry, RunWriter, encode_entry};
-use lsm_fs::{FileSystem, SimFs};
+use lsm_fs::{ByPath, FileSystem, SimFs};
 
 use super::{Told, images, split};
 use crate::directory::{Files, damage, plant, read_file};

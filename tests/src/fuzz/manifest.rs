@@ -71,13 +71,14 @@ fn dir() -> &'static Path {
 }
 
 /// Loads it; the keys of a run that are not in it are made up, or cannot be told.
+#[expect(clippy::expect_used, reason = "a simulated disk has its root")]
 fn load(disk: &SimFs, keys_are_readable: bool) -> Loaded {
-    let fs: Arc<dyn FileSystem> = Arc::new(disk.clone());
+    let opened = disk.open_dir(dir()).expect("a root");
     let mut resolve = |run: &UnresolvedRun| match keys_are_readable {
         true => Ok((Bytes::new(), Bytes::from("z"))),
         false => Err(Unreadable(run.id)),
     };
-    Manifest::load(fs, dir(), &mut resolve)
+    Manifest::load(opened, &mut resolve)
 }
 
 /// Everything that a loaded manifest says.

@@ -11,9 +11,9 @@ mod plan;
 use std::convert::Infallible;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-use lsm_fs::{CrashImage, FileSystem, SimFs};
+use lsm_fs::{ByPath, CrashImage, FileSystem, SimFs};
 use lsm_wal::{
     Error, FrameBuffer, KIND_DATA, Log, LogBounds, LogOptions, Position, Record, RecoverError,
     RecoveredLog, recover, segment_file_name, segment_temporary_file_name,
@@ -72,7 +72,8 @@ fn plain(input: &[u8], sealed: bool) -> Case {
         if sealed {
             seals::segment(&mut bytes);
         }
-        case.files.insert(segment_file_name(id.into()), bytes);
+        case.files
+            .insert(segment_file_name(id.into()).to_string(), bytes);
         rest = after;
     }
     case
@@ -118,10 +119,10 @@ fn known() -> Result<&'static [Known], String> {
 }
 
 impl Case {
+    #[expect(clippy::expect_used, reason = "a simulated disk has its root")]
     fn options(&self, disk: &SimFs) -> LogOptions {
         LogOptions {
-            fs: Arc::new(disk.clone()),
-            dir: root().to_path_buf(),
+            dir: disk.open_dir(root()).expect("a root"),
             database_id: self.database_id,
             segment_bytes_max: 1 << 14,
         }

@@ -4,8 +4,6 @@
 //! is read is not judged; that nothing panics and that all of it ends is what counts.
 
 use std::convert::Infallible;
-use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use lsm_format::{RunBytes, RunCursor, RunFile, RunReader};
@@ -74,8 +72,8 @@ fn at_most(max: usize, count: usize, what: &str) -> Result<(), String> {
 pub fn load_manifest(disk: &SimFs) -> Option<([u8; 16], LogBounds)> {
     let mut resolve =
         |_: &UnresolvedRun| -> Result<_, Infallible> { Ok((Bytes::new(), Bytes::from("z"))) };
-    let fs: Arc<dyn FileSystem> = Arc::new(disk.clone());
-    let mut manifest = Manifest::load(fs, dir(), &mut resolve).ok()?;
+    let opened = disk.open_dir(dir()).ok()?;
+    let mut manifest = Manifest::load(opened, &mut resolve).ok()?;
     let version = &manifest.state().version;
     for level in version.levels().iter().skip(1) {
         for key in [&b""[..], b"key-000003", b"\xff"] {
@@ -91,10 +89,11 @@ pub fn load_manifest(disk: &SimFs) -> Option<([u8; 16], LogBounds)> {
 
 /// Recovers the log on this disk, writes its tail again, and appends to it.
 pub fn recover_log(disk: &SimFs, database_id: [u8; 16], bounds: &LogBounds) {
-    let fs: Arc<dyn FileSystem> = Arc::new(disk.clone());
+    let Ok(dir) = disk.open_dir(dir()) else {
+        return;
+    };
     let options = LogOptions {
-        fs,
-        dir: Path::to_path_buf(dir()),
+        dir,
         database_id,
         segment_bytes_max: 1 << 20,
     };

@@ -11,7 +11,9 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::ThreadId;
 
-use lsm_fs::{DirEntry, EntryKind, File, FileLock, FileSystem, Operation, RealFs};
+use lsm_fs::{
+    DirEntry, Directory, EntryKind, File, FileLock, FileName, FileSystem, Operation, RealFs,
+};
 use lsm_version::FileKind;
 
 /// What a store can be in the middle of.
@@ -306,71 +308,124 @@ impl DeadlyFs {
     pub fn new(watch: Arc<Watch>) -> Self {
         Self { watch }
     }
+}
 
+impl FileSystem for DeadlyFs {
+    fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
+        let seen = Seen {
+            operation: Operation::OpenDir,
+            path,
+        };
+        let real = self.watch.around(&seen, || RealFs.open_dir(path))?;
+        let watch = Arc::clone(&self.watch);
+        Ok(Arc::new(DeadlyDirectory { watch, real }))
+    }
+
+    fn kind(&self, path: &Path) -> io::Result<Option<EntryKind>> {
+        let operation = Operation::Kind;
+        let seen = Seen { operation, path };
+        self.watch.around(&seen, || RealFs.kind(path))
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        let operation = Operation::CreateDir;
+        let seen = Seen { operation, path };
+        self.watch.around(&seen, || RealFs.create_dir(path))
+    }
+}
+
+#[derive(Debug)]
+struct DeadlyDirectory {
+    watch: Arc<Watch>,
+    real: Arc<dyn Directory>,
+}
+
+impl DeadlyDirectory {
     fn around<T>(
         &self,
         operation: Operation,
-        path: &Path,
-        perform: impl FnOnce(&RealFs) -> io::Result<T>,
+        name: &FileName,
+        perform: impl FnOnce(&dyn Directory) -> io::Result<T>,
     ) -> io::Result<T> {
+        let path = &*self.real.path_of(name);
         let seen = Seen { operation, path };
-        self.watch.around(&seen, || perform(&RealFs))
+        self.watch.around(&seen, || perform(&*self.real))
     }
 
-    fn file(&self, path: &Path, file: Arc<dyn File>) -> Arc<dyn File> {
+    /// An operation on the directory itself.
+    fn around_all<T>(
+        &self,
+        operation: Operation,
+        perform: impl FnOnce(&dyn Directory) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let path = self.real.path();
+        let seen = Seen { operation, path };
+        self.watch.around(&seen, || perform(&*self.real))
+    }
+
+    fn file(&self, name: &FileName, file: Arc<dyn File>) -> Arc<dyn File> {
         Arc::new(DeadlyFile {
             watch: Arc::clone(&self.watch),
-            path: path.to_owned(),
+            path: self.real.path_of(name),
             file,
         })
     }
 }
 
-impl FileSystem for DeadlyFs {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let file = self.around(Operation::Open, path, |fs| fs.open(path))?;
-        Ok(self.file(path, file))
+impl Directory for DeadlyDirectory {
+    fn path(&self) -> &Path {
+        self.real.path()
     }
 
-    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let file = self.around(Operation::CreateNew, path, |fs| fs.create_new(path))?;
-        Ok(self.file(path, file))
+    fn open(&self, name: &FileName) -> io::Result<Arc<dyn File>> {
+        let file = self.around(Operation::Open, name, |dir| dir.open(name))?;
+        Ok(self.file(name, file))
     }
 
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.around(Operation::Rename, from, |fs| fs.rename(from, to))
+    fn create_new(&self, name: &FileName) -> io::Result<Arc<dyn File>> {
+        let file = self.around(Operation::CreateNew, name, |dir| dir.create_new(name))?;
+        Ok(self.file(name, file))
     }
 
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.around(Operation::HardLink, from, |fs| fs.hard_link(from, to))
+    fn rename(&self, from: &FileName, to: &FileName) -> io::Result<()> {
+        self.around(Operation::Rename, from, |dir| dir.rename(from, to))
     }
 
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.around(Operation::RemoveFile, path, |fs| fs.remove_file(path))
+    fn hard_link(&self, from: &FileName, to_dir: &dyn Directory, to: &FileName) -> io::Result<()> {
+        let link = |dir: &dyn Directory| dir.hard_link(from, to_dir, to);
+        self.around(Operation::HardLink, from, link)
     }
 
-    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        self.around(Operation::List, dir, |fs| fs.list(dir))
+    fn unlink(&self, name: &FileName) -> io::Result<()> {
+        self.around(Operation::RemoveFile, name, |dir| dir.unlink(name))
     }
 
-    fn kind(&self, path: &Path) -> io::Result<Option<EntryKind>> {
-        self.around(Operation::Kind, path, |fs| fs.kind(path))
+    fn list(&self) -> io::Result<Vec<DirEntry>> {
+        self.around_all(Operation::List, |dir| dir.list())
     }
 
-    fn file_len(&self, path: &Path) -> io::Result<u64> {
-        self.around(Operation::FileLen, path, |fs| fs.file_len(path))
+    fn kind(&self, name: &FileName) -> io::Result<Option<EntryKind>> {
+        self.around(Operation::Kind, name, |dir| dir.kind(name))
     }
 
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.around(Operation::CreateDir, path, |fs| fs.create_dir(path))
+    fn file_len(&self, name: &FileName) -> io::Result<u64> {
+        self.around(Operation::FileLen, name, |dir| dir.file_len(name))
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.around(Operation::SyncDir, dir, |fs| fs.sync_dir(dir))
+    fn sync(&self) -> io::Result<()> {
+        self.around_all(Operation::SyncDir, |dir| dir.sync())
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {
-        self.around(Operation::Lock, path, |fs| fs.lock(path))
+    fn lock(&self, name: &FileName) -> io::Result<Box<dyn FileLock>> {
+        self.around(Operation::Lock, name, |dir| dir.lock(name))
+    }
+
+    fn lock_self(&self) -> io::Result<Box<dyn FileLock>> {
+        self.around_all(Operation::LockDir, |dir| dir.lock_self())
+    }
+
+    fn is_linked(&self) -> io::Result<bool> {
+        self.around_all(Operation::IsLinked, |dir| dir.is_linked())
     }
 }
 
@@ -418,6 +473,10 @@ impl File for DeadlyFile {
 
     fn sync(&self) -> io::Result<()> {
         self.around(Operation::Sync, File::sync)
+    }
+
+    fn is_linked(&self) -> io::Result<bool> {
+        self.around(Operation::IsLinked, File::is_linked)
     }
 }
 

@@ -7,10 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
 use lsm_db::Durability;
-use lsm_fs::SimFs;
+use lsm_fs::{FileSystem, SimFs};
 use lsm_version::{Manifest, UnresolvedRun};
 
 use super::aftermath::{self, Remains};
@@ -375,8 +374,9 @@ impl Meaning for OfAJob<'_> {
             let _ = run;
             Ok(Default::default())
         };
-        let manifest = Manifest::load(Arc::new(disk), dir, keys_of)
-            .map_err(|error| format!("the manifest: {error}"))?;
+        let opened = disk.open_dir(dir).map_err(|error| error.to_string())?;
+        let manifest =
+            Manifest::load(opened, keys_of).map_err(|error| format!("the manifest: {error}"))?;
         let state = manifest.state();
         let needed = segments.iter().filter(|id| !state.log.holds_nothing(**id));
         Ok(Named {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use lsm_db::{Durability, Error, Lsm, LsmConfig};
-use lsm_fs::{CrashImage, Fault, FileSystem, Operation};
+use lsm_fs::{ByPath, CrashImage, Fault, FileSystem, Operation};
 use lsm_tests::TestResult;
 use lsm_tests::directory::runs;
 use lsm_tests::machine::Machine;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lsm_db::{Error, LsmConfig};
-use lsm_fs::{CrashImage, Fault, FileSystem, Operation, SimFs, TraceEvent};
+use lsm_fs::{ByPath, CrashImage, Fault, FileSystem, Operation, SimFs, TraceEvent};
 use lsm_tests::TestResult;
 use lsm_tests::directory::{Files, plant, read, read_file, runs};
 use lsm_tests::machine::Machine;

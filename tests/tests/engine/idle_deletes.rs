@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lsm_db::{Batch, Durability, Lsm, LsmConfig};
-use lsm_fs::{Fault, FileSystem, Operation};
+use lsm_fs::{ByPath, Fault, Operation};
 use lsm_tests::TestResult;
 use lsm_tests::machine::Machine;
 use lsm_tests::model::{key, value};

@@ -2,10 +2,9 @@
 
 use std::convert::Infallible;
 use std::path::Path;
-use std::sync::Arc;
 
 use lsm_db::LsmConfig;
-use lsm_fs::{CrashImage, Fault, Operation};
+use lsm_fs::{CrashImage, Fault, FileSystem, Operation};
 use lsm_tests::TestResult;
 use lsm_tests::machine::Machine;
 use lsm_tests::model::{key, value};
@@ -19,10 +18,8 @@ fn starts_with(path: &Path, start: &str) -> bool {
 /// What the manifest says, as a reader beside the store finds it.
 fn state(machine: &Machine) -> Result<ManifestState, Box<dyn std::error::Error>> {
     let keys_of = &mut |_: &_| -> Result<_, Infallible> { Ok(Default::default()) };
-    let disk = Arc::new(machine.disk.clone());
-    Ok(Manifest::load(disk, machine.dir(), keys_of)?
-        .state()
-        .clone())
+    let dir = machine.disk.open_dir(machine.dir())?;
+    Ok(Manifest::load(dir, keys_of)?.state().clone())
 }
 
 /// The id of a file that a crash took out of the manifest was used again (faults 19, 32).

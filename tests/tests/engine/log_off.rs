@@ -1,7 +1,7 @@
 //! Without a log: what is promised less, and what becomes of a log that was there before.
 
 use lsm_db::{Batch, Durability, Error, LsmConfig};
-use lsm_fs::{CrashImage, FileSystem};
+use lsm_fs::{ByPath, CrashImage};
 use lsm_tests::TestResult;
 use lsm_tests::directory::segments;
 use lsm_tests::machine::Machine;

@@ -19,6 +19,8 @@ mod counted_reads;
 #[cfg(test)]
 mod cursors;
 #[cfg(test)]
+mod directories;
+#[cfg(test)]
 mod durability;
 #[cfg(test)]
 mod failures;

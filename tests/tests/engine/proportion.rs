@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lsm_db::{Durability, Lsm, LsmConfig};
-use lsm_fs::FileSystem;
+use lsm_fs::ByPath;
 use lsm_tests::TestResult;
 use lsm_tests::machine::Machine;
 use lsm_tests::model::{Model, check, key};

@@ -2,7 +2,7 @@
 //! with the runs.
 
 use lsm_db::{Lsm, LsmConfig};
-use lsm_fs::{CrashImage, FileSystem, Operation, read_to_vec};
+use lsm_fs::{ByPath, CrashImage, Operation};
 use lsm_tests::TestResult;
 use lsm_tests::machine::Machine;
 use lsm_tests::model::{key, value};
@@ -89,7 +89,7 @@ fn a_filter_that_is_missing_damaged_or_another_run_s_is_made_again_in_the_backgr
         Ok(())
     }
     fn bytes(machine: &Machine, name: &str) -> TestResult<Vec<u8>> {
-        Ok(read_to_vec(&machine.disk, &machine.path(name), 1 << 20)?)
+        Ok(machine.disk.read_to_vec(&machine.path(name), 1 << 20)?)
     }
     let breaks: [(&str, Break); 5] = [
         ("missing", |machine, names| {

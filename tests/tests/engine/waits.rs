@@ -7,13 +7,13 @@
 use std::convert::Infallible;
 use std::io;
 use std::path::Path;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
 use lsm_db::{Error, Lsm, LsmConfig};
-use lsm_fs::{Fault, Operation, Parked};
+use lsm_fs::{Fault, FileSystem, Operation, Parked};
 use lsm_tests::TestResult;
 use lsm_tests::machine::Machine;
 use lsm_tests::model::key;
@@ -216,8 +216,8 @@ fn while_flushes_fail_a_writer_is_told_and_does_not_wait_for_room() -> TestResul
 fn manifest_is_clean(machine: &Machine) -> Result<bool, Box<dyn std::error::Error>> {
     // Only keys too long for the manifest would be asked for.
     let mut keys_of = |_: &UnresolvedRun| -> Result<_, Infallible> { Ok(Default::default()) };
-    let disk = Arc::new(machine.disk.clone());
-    Ok(Manifest::load(disk, machine.dir(), &mut keys_of)?.was_clean())
+    let directory = machine.disk.open_dir(machine.dir())?;
+    Ok(Manifest::load(directory, &mut keys_of)?.was_clean())
 }
 
 /// `close` marked the manifest clean though its flush had failed, and what was in memory was gone.

@@ -120,6 +120,7 @@ fn every_error_that_segments_can_lead_to_is_reached() -> TestResult {
                 "the file system refuses a sync; here it never does",
             ),
             ("Poisoned", "follows a refused write or sync"),
+            ("DirectoryGone", "nobody removes the directory here"),
             (
                 "SeqnoOrder",
                 "the caller's seqnos do not ascend; those of a file are `Damaged`",
@@ -180,6 +181,7 @@ fn every_error_that_a_directory_can_lead_to_is_reached() -> TestResult {
             ("InvalidInput", "the caller's; here it is always valid"),
             ("ConditionFailed", "the caller's; here there is none"),
             ("Locked", "the handle before is always gone"),
+            ("DirectoryGone", "nobody removes the directory here"),
         ],
     )?;
     for outcome in ["refused", "reads failed", "read"] {
@@ -223,6 +225,7 @@ fn every_error_that_operations_can_lead_to_is_reached() -> TestResult {
             ("Corruption", "faults and crashes damage no file"),
             ("InvalidInput", valid),
             ("Locked", "the handle before is always gone"),
+            ("DirectoryGone", "nobody removes the directory here"),
             ("UnsupportedFormat", "faults and crashes damage no file"),
         ],
     )

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use lsm_db::{Error, LsmConfig};
-use lsm_fs::{FileSystem, SimFs};
+use lsm_fs::{ByPath, SimFs};
 use lsm_tests::TestResult;
 use lsm_tests::directory::{damage, read_file, segments};
 use lsm_tests::machine::Machine;

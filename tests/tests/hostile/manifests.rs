@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use lsm_db::{Error, LsmConfig};
-use lsm_fs::{FileSystem, SimFs};
+use lsm_fs::{ByPath, FileSystem, SimFs};
 use lsm_tests::TestResult;
 use lsm_tests::directory::{Files, damage, read, read_file};
 use lsm_tests::machine::Machine;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use lsm_db::format::RunWriter;
 use lsm_db::{Error, Lsm, LsmConfig};
-use lsm_fs::{FileSystem, SimFs};
+use lsm_fs::{ByPath, FileSystem, SimFs};
 use lsm_tests::TestResult;
 use lsm_tests::directory::{damage, read_file, runs};
 use lsm_tests::hostile::manifests::with_run_recorded;

@@ -8,7 +8,6 @@
 //! it is either right, as its checksums say, or made again.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -17,9 +16,9 @@ use lsm_bloom::{
 };
 use lsm_cache::Slot;
 use lsm_compact::Cursor;
-use lsm_fs::read_to_vec;
+use lsm_fs::{FileName, read_to_vec};
 use lsm_scheduler::Pool;
-use lsm_version::{RunMeta, run_sidecar_temp_file_name};
+use lsm_version::{RunMeta, run_sidecar_file_name, run_sidecar_temp_file_name};
 
 use super::{Size, size_for};
 use crate::health::Health;
@@ -277,8 +276,8 @@ impl RunFilter {
 fn load(run: &Run) -> Result<Filter, NotLoaded> {
     let (context, meta) = (run.context(), run.meta());
     let len_max = lsm_bloom::sidecar_bytes_max(meta.entry_count);
-    let path = context.sidecar_path(meta.id);
-    let bytes = match read_to_vec(&*context.file_system, &path, len_max) {
+    let name = run_sidecar_file_name(meta.id);
+    let bytes = match read_to_vec(&*context.directory, &name, len_max) {
         Ok(bytes) => bytes,
         Err(error) => match error.source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::FileTooLarge => {
@@ -328,10 +327,10 @@ fn build(run: &Arc<Run>, size: Size) -> crate::Result<Built> {
         return Ok(Built::Nothing);
     };
     // What is in its place may be another engine's, or damaged: replaced at once or not at all.
-    let temporary = context.directory.join(run_sidecar_temp_file_name(meta.id));
+    let temporary = run_sidecar_temp_file_name(meta.id);
     let written = write_sidecar(context, &temporary, &filter, meta).and_then(|()| {
-        let sidecar = context.sidecar_path(meta.id);
-        context.file_system.rename(&temporary, &sidecar)
+        let sidecar = run_sidecar_file_name(meta.id);
+        context.directory.rename(&temporary, &sidecar)
     });
     Ok(Built::Filter {
         filter,
@@ -392,7 +391,7 @@ impl OutputFilter {
     /// Writes the sidecar of `run`, whose keys were pushed. If that fails, it has none for now.
     pub(crate) fn write(&mut self, context: &RunContext, run: &RunMeta) {
         if let Some(filter) = self.finish() {
-            let sidecar = context.sidecar_path(run.id);
+            let sidecar = run_sidecar_file_name(run.id);
             // A run without one has it made again when it is first asked.
             let _ = write_sidecar(context, &sidecar, &filter, run);
         }
@@ -402,21 +401,21 @@ impl OutputFilter {
 /// Writes a new file, in place of one that is there: the id is this run's, so nobody else's is.
 fn write_sidecar(
     context: &RunContext,
-    path: &Path,
+    name: &FileName,
     filter: &Filter,
     run: &RunMeta,
 ) -> io::Result<()> {
-    let fs = &*context.file_system;
+    let directory = &*context.directory;
     let bytes = lsm_bloom::encode(filter, &identity(run), context.filters.hash_seed);
-    let file = match fs.create_new(path) {
+    let file = match directory.create_new(name) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs.remove_file(path)?;
-            fs.create_new(path)?
+            directory.unlink(name)?;
+            directory.create_new(name)?
         }
         created => created?,
     };
     file.append_all(&bytes).inspect_err(|_| {
-        let _ = fs.remove_file(path);
+        let _ = directory.unlink(name);
     })
 }
 

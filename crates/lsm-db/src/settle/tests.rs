@@ -1,5 +1,7 @@
 //! The marks of a clean close, on stores whose flushes are not waited for.
 
+use std::path::Path;
+
 use lsm_fs::SimFs;
 
 use super::*;

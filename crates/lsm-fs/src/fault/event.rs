@@ -4,13 +4,13 @@
 
 use std::path::{Path, PathBuf};
 
-/// A kind of call on a file system or a file, named as the method.
+/// A kind of call on a file system, a directory or a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Operation {
-    /// [`FileSystem::open`](crate::FileSystem::open)
+    /// [`Directory::open`](crate::Directory::open)
     Open,
-    /// [`FileSystem::create_new`](crate::FileSystem::create_new)
+    /// [`Directory::create_new`](crate::Directory::create_new)
     CreateNew,
     /// [`File::read_at`](crate::File::read_at)
     ReadAt,
@@ -22,26 +22,33 @@ pub enum Operation {
     Truncate,
     /// [`File::sync`](crate::File::sync)
     Sync,
-    /// [`FileSystem::rename`](crate::FileSystem::rename)
+    /// [`Directory::rename`](crate::Directory::rename)
     Rename,
-    /// [`FileSystem::hard_link`](crate::FileSystem::hard_link)
+    /// [`Directory::hard_link`](crate::Directory::hard_link)
     HardLink,
-    /// [`FileSystem::remove_file`](crate::FileSystem::remove_file)
+    /// [`Directory::unlink`](crate::Directory::unlink)
     RemoveFile,
-    /// [`FileSystem::list`](crate::FileSystem::list)
+    /// [`Directory::list`](crate::Directory::list)
     List,
     /// [`FileSystem::create_dir`](crate::FileSystem::create_dir)
     CreateDir,
-    /// [`FileSystem::sync_dir`](crate::FileSystem::sync_dir)
+    /// [`Directory::sync`](crate::Directory::sync)
     SyncDir,
-    /// [`FileSystem::lock`](crate::FileSystem::lock)
+    /// [`Directory::lock`](crate::Directory::lock)
     Lock,
-    /// [`FileSystem::kind`](crate::FileSystem::kind)
+    /// [`Directory::kind`](crate::Directory::kind), [`FileSystem::kind`](crate::FileSystem::kind)
     Kind,
-    /// [`FileSystem::file_len`](crate::FileSystem::file_len)
+    /// [`Directory::file_len`](crate::Directory::file_len)
     FileLen,
     /// [`File::len`](crate::File::len)
     Len,
+    /// [`FileSystem::open_dir`](crate::FileSystem::open_dir)
+    OpenDir,
+    /// [`Directory::lock_self`](crate::Directory::lock_self)
+    LockDir,
+    /// [`File::is_linked`](crate::File::is_linked),
+    /// [`Directory::is_linked`](crate::Directory::is_linked)
+    IsLinked,
 }
 
 impl Operation {
@@ -67,7 +74,10 @@ impl Operation {
             | Self::Lock
             | Self::Kind
             | Self::FileLen
-            | Self::Len => false,
+            | Self::Len
+            | Self::OpenDir
+            | Self::LockDir
+            | Self::IsLinked => false,
         }
     }
 }
@@ -82,7 +92,7 @@ pub struct Event<'a> {
     pub mutation_index: Option<u64>,
     /// What it does.
     pub operation: Operation,
-    /// To which file or directory; a file's path is the one it was opened under.
+    /// On which file or directory: its directory's path, as that was opened, and its name.
     pub path: &'a Path,
     /// The second path of a rename or a hard link.
     pub to: Option<&'a Path>,
@@ -154,7 +164,7 @@ pub struct TraceEvent {
     pub index: u64,
     /// What it did.
     pub operation: Operation,
-    /// To which file or directory; a file's path is the one it was opened under.
+    /// On which file or directory: its directory's path, as that was opened, and its name.
     pub path: PathBuf,
     /// The second path of a rename or a hard link.
     pub to: Option<PathBuf>,

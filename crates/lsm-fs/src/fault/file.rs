@@ -157,4 +157,12 @@ impl File for FaultFile {
             self.target.fail_sync()
         })
     }
+
+    fn is_linked(&self) -> io::Result<bool> {
+        self.control.run(
+            self.event(Operation::IsLinked),
+            || self.target.file().is_linked(),
+            || {},
+        )
+    }
 }

@@ -3,7 +3,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::*;
-use crate::{CrashImage, RealFs};
+use crate::{ByPath, CrashImage, File, RealFs};
+
+mod directory_syncs;
 
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -35,7 +37,7 @@ fn the_nth_mutating_operation_fails_once_and_reads_do_not_count() {
     assert_eq!(file.sync().unwrap_err().kind(), io::ErrorKind::StorageFull);
     file.append_all(b"y").unwrap();
     assert_eq!(fs.mutation_count(), 4);
-    assert_eq!(fs.operation_count(), 6);
+    assert_eq!(fs.operation_count(), 7, "the directory was opened first");
     assert_eq!(fs.count_of(Operation::Append), 2);
 }
 
@@ -90,7 +92,7 @@ fn a_filter_picks_operation_and_path() {
 #[test]
 fn every_operation_can_fail_and_then_has_no_effect() {
     type Act = fn(&FaultFs, &dyn File) -> io::Result<()>;
-    let acts: [(Operation, Act); 17] = [
+    let acts: [(Operation, Act); 20] = [
         (Operation::Open, |fs, _| fs.open(path("/a")).map(drop)),
         (Operation::CreateNew, |fs, _| {
             fs.create_new(path("/new")).map(drop)
@@ -118,6 +120,11 @@ fn every_operation_can_fail_and_then_has_no_effect() {
             fs.file_len(path("/a")).map(drop)
         }),
         (Operation::Len, |_, file| file.len().map(drop)),
+        (Operation::OpenDir, |fs, _| fs.open_dir(path("/")).map(drop)),
+        (Operation::LockDir, |fs, _| {
+            fs.open_dir(path("/"))?.lock_self().map(drop)
+        }),
+        (Operation::IsLinked, |_, file| file.is_linked().map(drop)),
     ];
     for (operation, act) in acts {
         let (sim, fs) = over_sim();
@@ -250,7 +257,7 @@ fn an_injected_failure_of_a_sync_is_final_for_what_was_pending() {
     assert!(file.sync().is_err());
     file.sync().unwrap();
     for image in CrashImage::standard(0) {
-        let found = crate::read_to_vec(&sim.crash(&image), path("/a"), 100).unwrap();
+        let found = sim.crash(&image).read_to_vec(path("/a"), 100).unwrap();
         assert_eq!(
             found, [0; 4],
             "{image:?}: the retry said Ok and saved nothing"
@@ -276,7 +283,7 @@ fn a_failed_sync_is_that_of_the_open_file_whatever_its_name_is_now() {
     assert!(file.sync().is_err());
     file.sync().unwrap();
     let after = sim.crash(&CrashImage::EverythingUnsynced);
-    assert_eq!(crate::read_to_vec(&after, path("/b"), 100).unwrap(), [0; 4]);
+    assert_eq!(after.read_to_vec(path("/b"), 100).unwrap(), [0; 4]);
 }
 
 #[test]
@@ -366,11 +373,13 @@ fn the_trace_tells_what_happened_in_order() {
     assert_eq!(
         told,
         [
+            (Operation::OpenDir, 0, 0, true, None),
             (Operation::CreateNew, 0, 0, true, None),
             (Operation::Append, 0, 3, true, None),
             (Operation::Append, 3, 2, true, None),
             (Operation::Sync, 0, 0, false, None),
             (Operation::ReadAt, 1, 4, true, None),
+            (Operation::OpenDir, 0, 0, true, None),
             (Operation::Rename, 0, 0, true, Some("/b".into())),
         ]
     );
@@ -420,9 +429,9 @@ fn the_hook_sees_each_operation_before_it_happens() {
     assert_eq!(
         *lens.lock().unwrap(),
         [
-            (1, Some(1), Operation::Append, 0),
-            (2, None, Operation::Len, 3),
-            (3, Some(2), Operation::Sync, 3),
+            (2, Some(1), Operation::Append, 0),
+            (3, None, Operation::Len, 3),
+            (4, Some(2), Operation::Sync, 3),
         ]
     );
 }
@@ -464,7 +473,7 @@ fn counts_are_shared_by_clones_and_threads() {
     std::thread::scope(|scope| {
         for _ in 0..4 {
             let fs = fs.clone();
-            scope.spawn(move || (0..250).for_each(|_| drop(fs.list(path("/")))));
+            scope.spawn(move || (0..250).for_each(|_| drop(fs.kind(path("/")))));
         }
     });
     assert_eq!(fs.operation_count(), 1000);

@@ -1,6 +1,8 @@
 use std::io::ErrorKind;
 
+use super::file::RealFile;
 use super::*;
+use crate::{ByPath, Directory, File, FileName};
 
 #[cfg(unix)]
 mod unix {
@@ -84,11 +86,8 @@ mod unix {
 #[test]
 fn zero_filling_fills_what_fallocate_would() {
     let dir = tempfile::tempdir().unwrap();
-    let file = platform::create_new(&dir.path().join("a")).unwrap();
-    let file = RealFile {
-        file,
-        logical_end: Some(Mutex::new(0)),
-    };
+    let file = fs::File::create_new(dir.path().join("a")).unwrap();
+    let file = RealFile::for_appending(file, true);
     file.append_all(b"abc").unwrap();
     file.fill_with_zeros(3, 200_000).unwrap();
     assert_eq!(file.len().unwrap(), 200_000);
@@ -121,4 +120,22 @@ fn a_lock_file_may_be_opened_by_others_and_still_excludes_them() {
     );
     drop(held);
     assert!(RealFs.lock(&path).is_ok());
+}
+
+/// A process that is being started holds copies of all handles until it executes its program.
+#[test]
+fn a_copy_of_the_handle_does_not_keep_a_lock_that_was_released() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = RealDirectory::open_dir(scratch.path()).unwrap();
+    let inherited = dir.handle_copy();
+    drop(dir.lock_self().unwrap());
+    let other = RealDirectory::open_dir(scratch.path()).unwrap();
+    drop(other.lock_self().unwrap());
+
+    let name = FileName::constant("LOCK");
+    let lock = dir.lock_file(&name).unwrap();
+    let copy = lock.handle_copy();
+    drop(lock);
+    drop(other.lock(&name).unwrap());
+    drop((inherited, copy));
 }

@@ -68,11 +68,13 @@ fn remove_if(names: &mut Names, name: &OsStr, inode: InodeId) {
 }
 
 /// A directory.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct DirNode {
     live: Names,
     durable: Names,
     pending: Vec<DirChange>,
+    /// Whether it has a name itself; not if it was removed.
+    is_linked: bool,
 }
 
 impl DirNode {
@@ -82,7 +84,22 @@ impl DirNode {
             live: names.clone(),
             durable: names,
             pending: Vec::new(),
+            is_linked: true,
         }
+    }
+
+    /// A new, empty directory that is about to get its name.
+    pub(super) fn with_one_name() -> Self {
+        Self::settled(Names::new())
+    }
+
+    pub(super) fn is_linked(&self) -> bool {
+        self.is_linked
+    }
+
+    /// Its name is gone: it was removed, or an empty one was replaced.
+    pub(super) fn unlink(&mut self) {
+        self.is_linked = false;
     }
 
     pub(super) fn get(&self, name: &OsStr) -> Option<InodeId> {

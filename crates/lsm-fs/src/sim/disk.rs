@@ -1,10 +1,9 @@
-//! The state of the simulated disk: inodes, names that lead to them, locks and room.
+//! The state of the simulated disk: inodes, paths that lead to them, locks and room.
 //!
 //! Called by `SimFs` and its handles, always under the one lock. Files and directories are inodes,
 //! apart from their names: a file may have several names, or none and be open still.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path};
 
@@ -38,7 +37,7 @@ pub(super) struct Disk {
 
 impl Default for Disk {
     fn default() -> Self {
-        let root = Inode::Dir(DirNode::default());
+        let root = Inode::Dir(DirNode::with_one_name());
         Self::settled(BTreeMap::from([(ROOT, root)]), 1, None)
     }
 }
@@ -112,8 +111,11 @@ impl Disk {
 
     // Names ------------------------------------------------------------------------------------
 
-    /// What `path` leads to.
+    /// What `path` leads to. An empty path leads nowhere.
     pub(super) fn resolve(&self, path: &Path) -> io::Result<InodeId> {
+        if path.as_os_str().is_empty() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         let mut trail = vec![ROOT];
         for component in path.components() {
             match component {
@@ -133,120 +135,25 @@ impl Disk {
         Ok(trail.last().copied().unwrap_or(ROOT))
     }
 
-    /// The directory that `path` lies in, and its name there.
-    fn resolve_name(&self, path: &Path) -> io::Result<(InodeId, OsString)> {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-            return Err(io::ErrorKind::InvalidInput.into());
+    /// The directory at `path`, which may be the empty path of a relative name's parent.
+    pub(super) fn resolve_parent(&self, path: &Path) -> io::Result<InodeId> {
+        let dir = match path.as_os_str().is_empty() {
+            true => ROOT,
+            false => self.resolve(path)?,
         };
-        let dir = self.resolve(parent)?;
         self.dir(dir)?;
-        Ok((dir, name.to_os_string()))
+        Ok(dir)
     }
 
-    /// Like [`resolve_name`](Self::resolve_name), for a name that must be free.
-    fn resolve_free_name(&self, path: &Path) -> io::Result<(InodeId, OsString)> {
-        let (dir, name) = match self.resolve_name(path) {
-            // The root, or something that ends in `..`: both exist or lead to nothing.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                self.resolve(path)?;
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
-            found => found?,
-        };
-        match self.dir(dir)?.get(&name) {
-            Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
-            None => Ok((dir, name)),
-        }
-    }
+    // Locks ------------------------------------------------------------------------------------
 
-    pub(super) fn create_file(&mut self, path: &Path) -> io::Result<InodeId> {
-        let (dir, name) = self.resolve_free_name(path)?;
-        let inode = self.add_inode(Inode::File(FileNode::with_one_name()));
-        self.change_dir(dir, DirEdit::Add { name, inode })?;
-        Ok(inode)
-    }
-
-    pub(super) fn create_dir(&mut self, path: &Path) -> io::Result<()> {
-        let (dir, name) = self.resolve_free_name(path)?;
-        let inode = self.add_inode(Inode::Dir(DirNode::default()));
-        self.change_dir(dir, DirEdit::Add { name, inode })
-    }
-
-    pub(super) fn hard_link(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        let inode = self.resolve(from)?;
-        self.file(inode)?;
-        let (dir, name) = self.resolve_free_name(to)?;
-        self.change_dir(dir, DirEdit::Add { name, inode })?;
-        self.file_mut(inode)?.links += 1;
-        Ok(())
-    }
-
-    pub(super) fn remove_file(&mut self, path: &Path) -> io::Result<()> {
-        let inode = self.resolve(path)?;
-        self.file(inode)?;
-        let (dir, name) = self.resolve_name(path)?;
-        self.change_dir(dir, DirEdit::Remove { name, inode })?;
-        self.drop_link(inode)
-    }
-
-    pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        let inode = self.resolve(from)?;
-        self.file(inode)?;
-        let (from_dir, from_name) = self.resolve_name(from)?;
-        let (to_dir, to_name) = self.resolve_name(to)?;
-        let replaced = self.dir(to_dir)?.get(&to_name);
-        if let Some(replaced) = replaced {
-            self.file(replaced)?;
-            if replaced == inode {
-                // Two names of one file: POSIX wants both to stay.
-                return Ok(());
-            }
-        }
-        if from_dir == to_dir {
-            let edit = DirEdit::Rename {
-                from: from_name,
-                to: to_name,
-                inode,
-            };
-            self.change_dir(from_dir, edit)?;
-        } else {
-            // Each directory is synced on its own, so a crash may find either half.
-            self.change_dir(
-                to_dir,
-                DirEdit::Add {
-                    name: to_name,
-                    inode,
-                },
-            )?;
-            self.change_dir(
-                from_dir,
-                DirEdit::Remove {
-                    name: from_name,
-                    inode,
-                },
-            )?;
-        }
-        replaced.map_or(Ok(()), |replaced| self.drop_link(replaced))
-    }
-
-    pub(super) fn sync_dir(&mut self, dir: InodeId) -> io::Result<()> {
-        self.dir_mut(dir)?.sync();
-        self.drop_unreachable();
-        Ok(())
-    }
-
-    /// Takes the lock on the file at `path`, creating it if need be; counts as a handle.
-    pub(super) fn lock_file(&mut self, path: &Path) -> io::Result<InodeId> {
-        let inode = match self.resolve(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.create_file(path)?,
-            found => found?,
-        };
-        self.file(inode)?;
+    /// Takes the lock on a file or a directory; counts as a handle.
+    pub(super) fn lock(&mut self, inode: InodeId) -> io::Result<()> {
         if !self.locked.insert(inode) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         self.acquire(inode);
-        Ok(inode)
+        Ok(())
     }
 
     pub(super) fn unlock(&mut self, inode: InodeId) {
@@ -287,7 +194,7 @@ impl Disk {
         }
     }
 
-    fn dir_mut(&mut self, inode: InodeId) -> io::Result<&mut DirNode> {
+    pub(super) fn dir_mut(&mut self, inode: InodeId) -> io::Result<&mut DirNode> {
         match self.inodes.get_mut(&inode) {
             Some(Inode::Dir(dir)) => Ok(dir),
             Some(Inode::File(_)) => Err(io::ErrorKind::NotADirectory.into()),
@@ -295,7 +202,7 @@ impl Disk {
         }
     }
 
-    fn add_inode(&mut self, inode: Inode) -> InodeId {
+    pub(super) fn add_inode(&mut self, inode: Inode) -> InodeId {
         let id = InodeId(self.next_inode);
         self.next_inode += 1;
         self.inodes.insert(id, inode);
@@ -308,7 +215,7 @@ impl Disk {
         sequence
     }
 
-    fn change_dir(&mut self, dir: InodeId, edit: DirEdit) -> io::Result<()> {
+    pub(super) fn change_dir(&mut self, dir: InodeId, edit: DirEdit) -> io::Result<()> {
         let sequence = self.next_sequence();
         self.dir_mut(dir)?.change(sequence, edit);
         Ok(())
@@ -331,11 +238,22 @@ impl Disk {
         }
     }
 
-    fn drop_link(&mut self, inode: InodeId) -> io::Result<()> {
-        let file = self.file_mut(inode)?;
-        file.links -= 1;
-        if file.links == 0 && file.handles == 0 {
-            self.orphans.insert(inode);
+    pub(super) fn add_link(&mut self, inode: InodeId) -> io::Result<()> {
+        self.file_mut(inode)?.links += 1;
+        Ok(())
+    }
+
+    /// Counts a name less. A directory stays: handles may hold it, and crashes bring it back.
+    pub(super) fn drop_link(&mut self, inode: InodeId) -> io::Result<()> {
+        match self.inodes.get_mut(&inode) {
+            Some(Inode::File(file)) => {
+                file.links -= 1;
+                if file.links == 0 && file.handles == 0 {
+                    self.orphans.insert(inode);
+                }
+            }
+            Some(Inode::Dir(dir)) => dir.unlink(),
+            None => return Err(io::ErrorKind::NotFound.into()),
         }
         Ok(())
     }
@@ -358,7 +276,7 @@ impl Disk {
     }
 
     /// Forgets orphans that no crash could bring back.
-    fn drop_unreachable(&mut self) {
+    pub(super) fn drop_unreachable(&mut self) {
         if self.orphans.is_empty() {
             return;
         }

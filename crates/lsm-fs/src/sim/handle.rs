@@ -91,6 +91,10 @@ impl File for SimFile {
     fn sync(&self) -> io::Result<()> {
         self.disk.lock().sync_file(self.inode)
     }
+
+    fn is_linked(&self) -> io::Result<bool> {
+        Ok(self.disk.lock().file(self.inode)?.links > 0)
+    }
 }
 
 impl Drop for SimFile {
@@ -99,7 +103,7 @@ impl Drop for SimFile {
     }
 }
 
-/// A held lock; it keeps the file's inode alive as a handle does.
+/// A held lock on a file or a directory; it keeps a file's inode alive as a handle does.
 #[derive(Debug)]
 pub(super) struct SimLock {
     disk: SharedDisk,

@@ -19,7 +19,7 @@ use super::random::Random;
 ///
 /// ```
 /// use std::path::Path;
-/// use lsm_fs::{CrashImage, FileSystem, SimFs};
+/// use lsm_fs::{ByPath, CrashImage, SimFs};
 ///
 /// let fs = SimFs::new();
 /// fs.create_new(Path::new("/a"))?.append_all(b"unsynced")?;

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::{read_to_vec, write_file_atomically};
+use crate::{ByPath, File, FileName, write_file_atomically};
 
 mod histories;
 mod room;
@@ -16,7 +16,7 @@ fn synced_file(fs: &SimFs, path: &str, bytes: &[u8]) -> Arc<dyn File> {
 }
 
 fn read(fs: &SimFs, path: &str) -> Vec<u8> {
-    read_to_vec(fs, Path::new(path), 1 << 30).unwrap()
+    fs.read_to_vec(Path::new(path), 1 << 30).unwrap()
 }
 
 fn names(fs: &SimFs, dir: &str) -> Vec<String> {

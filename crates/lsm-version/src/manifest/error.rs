@@ -37,6 +37,13 @@ pub enum CommitError {
         /// The file system's answer.
         source: io::Error,
     },
+    /// The directory, or the manifest in it, was removed by somebody else, so the edit will not be
+    /// found again. Final: every later commit is [`Poisoned`](Self::Poisoned).
+    #[error("{} was removed while the manifest was open", path.display())]
+    DirectoryGone {
+        /// The directory, or the manifest.
+        path: PathBuf,
+    },
     /// The fate of an earlier edit is unknown, so none can follow it. Load the manifest again.
     #[error("the manifest was closed for writing by an earlier failure: {cause}")]
     Poisoned {
@@ -67,7 +74,10 @@ impl CommitError {
     /// Whether no commit can succeed until the manifest has been loaded again.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::FateUnknown { .. } | Self::Poisoned { .. })
+        matches!(
+            self,
+            Self::FateUnknown { .. } | Self::DirectoryGone { .. } | Self::Poisoned { .. }
+        )
     }
 }
 

@@ -17,7 +17,7 @@ use std::error::Error as StdError;
 use std::path::Path;
 use std::sync::Arc;
 
-use lsm_fs::{File, FileSystem};
+use lsm_fs::{Directory, File};
 use lsm_wal::{FrameHeader, FrameKey, FrameReader, Position, Step, later_claim};
 
 use super::ResolveKeys;
@@ -25,7 +25,10 @@ use super::error::LoadError;
 use super::header::{BadHeader, HEADER_BYTES, HEADER_LEN, Header};
 use super::record::{self, DecodedEdit, DecodedRun, KIND_CLEAN, KIND_EDIT};
 use crate::legacy::LegacyManifest;
-use crate::{EditError, InvariantViolation, LEVEL_COUNT_MAX, ManifestState, RunId, Version};
+use crate::{
+    EditError, InvariantViolation, LEVEL_COUNT_MAX, MANIFEST_FILE_NAME, ManifestState, RunId,
+    Version,
+};
 
 /// What a manifest file says.
 pub(crate) struct Replayed {
@@ -35,13 +38,13 @@ pub(crate) struct Replayed {
     pub(crate) torn: bool,
 }
 
-/// Reads the manifest at `path`.
+/// Reads the manifest in `dir`.
 pub(crate) fn replay<E: StdError + 'static>(
-    fs: &dyn FileSystem,
-    path: &Path,
+    dir: &dyn Directory,
     resolve: &mut ResolveKeys<'_, E>,
 ) -> Result<Replayed, LoadError<E>> {
-    let file = fs.open(path).map_err(|source| {
+    let path = &*dir.path_of(&MANIFEST_FILE_NAME);
+    let file = dir.open(&MANIFEST_FILE_NAME).map_err(|source| {
         if source.kind() == std::io::ErrorKind::NotFound {
             return LoadError::Missing {
                 path: path.to_owned(),

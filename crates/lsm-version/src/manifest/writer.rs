@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lsm_fs::{File, FileSystem};
+use lsm_fs::{Directory, File, FileName};
 use lsm_wal::{FrameBuffer, FrameKey, Position};
 
 use super::error::CommitError;
@@ -25,6 +25,7 @@ const GROWTH_FACTOR: u64 = 4;
 /// The manifest file that this handle built, open for appending.
 #[derive(Debug)]
 pub(crate) struct Writer {
+    dir: Arc<dyn Directory>,
     file: Arc<dyn File>,
     path: PathBuf,
     key: FrameKey,
@@ -47,19 +48,15 @@ impl Writer {
     /// Durable when it returns. [`CommitError::NotWritten`] before the rename,
     /// [`CommitError::FateUnknown`] from then on.
     pub(crate) fn rewrite(
-        fs: &dyn FileSystem,
-        dir: &Path,
+        dir: &Arc<dyn Directory>,
         identity: Identity,
         generation: u64,
         state: &ManifestState,
     ) -> Result<Self, CommitError> {
-        let (path, temp) = (
-            dir.join(MANIFEST_FILE_NAME),
-            dir.join(MANIFEST_TEMP_FILE_NAME),
-        );
-        match fs.remove_file(&temp) {
+        let (name, temp) = (MANIFEST_FILE_NAME, MANIFEST_TEMP_FILE_NAME);
+        match dir.unlink(&temp) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(not_written("remove", &temp, error));
+                return Err(not_written("remove", dir.path_of(&temp), error));
             }
             Ok(()) | Err(_) => {}
         }
@@ -79,22 +76,25 @@ impl Writer {
             snapshot_len,
         }
         .encode();
-        let file = build(fs, &temp, &header, records.as_bytes()).inspect_err(|_| {
+        let file = build(&**dir, &temp, &header, records.as_bytes()).inspect_err(|_| {
             // Gives back the room it took; if that fails too, the next rewrite removes it.
-            let _ = fs.remove_file(&temp);
+            let _ = dir.unlink(&temp);
         })?;
-        fs.rename(&temp, &path)
-            .map_err(|error| fate_unknown("replace", &path, error))?;
-        fs.sync_dir(dir)
-            .map_err(|error| fate_unknown("sync directory", dir, error))?;
-        Ok(Self {
+        dir.rename(&temp, &name)
+            .map_err(|error| fate_unknown("replace", dir.path_of(&name), error))?;
+        dir.sync()
+            .map_err(|error| fate_unknown("sync directory", dir.path().to_owned(), error))?;
+        let writer = Self {
+            dir: Arc::clone(dir),
             file,
-            path,
+            path: dir.path_of(&name),
             key,
             snapshot_len,
             len: snapshot_len,
             record_count: records.frame_count() as u64,
-        })
+        };
+        writer.check_linked()?;
+        Ok(writer)
     }
 
     /// The record of `edit`, or `None` if it is too long for one.
@@ -129,36 +129,60 @@ impl Writer {
                 .map_err(|error| ("truncate", error));
             let cut = cut.and_then(|()| self.file.sync().map_err(|error| ("sync", error)));
             return Err(match cut {
-                Ok(()) => not_written("append to", &self.path, error),
-                Err((operation, error)) => fate_unknown(operation, &self.path, error),
+                Ok(()) => not_written("append to", self.path.clone(), error),
+                Err((operation, error)) => fate_unknown(operation, self.path.clone(), error),
             });
         }
         self.file
             .sync()
-            .map_err(|error| fate_unknown("sync", &self.path, error))?;
+            .map_err(|error| fate_unknown("sync", self.path.clone(), error))?;
+        self.check_linked()?;
         self.len += record.as_bytes().len() as u64;
         self.record_count += 1;
         Ok(())
+    }
+
+    /// Checks after a sync that what was synced can be found again: a removed file or directory is
+    /// synced without an error.
+    fn check_linked(&self) -> Result<(), CommitError> {
+        still_linked(self.dir.path(), self.dir.is_linked())?;
+        still_linked(&self.path, self.file.is_linked())
+    }
+}
+
+/// Checks what a directory or the file at `path` answered.
+fn still_linked(path: &Path, is_linked: io::Result<bool>) -> Result<(), CommitError> {
+    match is_linked {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(CommitError::DirectoryGone {
+            path: path.to_owned(),
+        }),
+        Err(error) => Err(fate_unknown("look at", path.to_owned(), error)),
     }
 }
 
 /// Writes and syncs a new file; keeps its handle, which will append to it under its later name.
 fn build(
-    fs: &dyn FileSystem,
-    path: &Path,
+    dir: &dyn Directory,
+    name: &FileName,
     header: &[u8],
     records: &[u8],
 ) -> Result<Arc<dyn File>, CommitError> {
-    let file = fs
-        .create_new(path)
-        .map_err(|error| not_written("create", path, error))?;
+    let failed = |operation| move |error| not_written(operation, dir.path_of(name), error);
+    let file = match dir.create_new(name) {
+        // No name can be made in a directory that was removed.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            still_linked(dir.path(), dir.is_linked())?;
+            return Err(failed("create")(error));
+        }
+        created => created.map_err(failed("create"))?,
+    };
     file.append_all(header)
         .and_then(|()| file.append_all(records))
-        .map_err(|error| not_written("write", path, error))?;
+        .map_err(failed("write"))?;
     // A failure is not final here: the file has no name that counts, and the next try makes a
     // new one.
-    file.sync()
-        .map_err(|error| not_written("sync", path, error))?;
+    file.sync().map_err(failed("sync"))?;
     Ok(file)
 }
 
@@ -169,18 +193,18 @@ fn place(generation: u64, offset: u64) -> Position {
     }
 }
 
-fn not_written(operation: &'static str, path: &Path, source: io::Error) -> CommitError {
+fn not_written(operation: &'static str, path: PathBuf, source: io::Error) -> CommitError {
     CommitError::NotWritten {
         operation,
-        path: path.to_owned(),
+        path,
         source,
     }
 }
 
-fn fate_unknown(operation: &'static str, path: &Path, source: io::Error) -> CommitError {
+fn fate_unknown(operation: &'static str, path: PathBuf, source: io::Error) -> CommitError {
     CommitError::FateUnknown {
         operation,
-        path: path.to_owned(),
+        path,
         source,
     }
 }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex};
 
-use lsm_fs::{CrashImage, FaultFs, Operation, RealFs, SimFs};
+use lsm_fs::{CrashImage, FaultFs, FileSystem, Operation, RealFs, SimFs};
 use lsm_version::{CommitError, LoadError, Manifest, ManifestState, VersionEdit};
 
 use crate::support::*;
@@ -26,14 +26,14 @@ fn a_manifest_that_is_there_is_not_created_again() {
     create(fs.clone())
         .commit(ceilings(9, 9, 9))
         .expect("commits");
-    let again = Manifest::create(Arc::new(fs.clone()), dir(), IDENTITY);
+    let again = Manifest::create(open_dir(&fs), IDENTITY);
     assert!(
         matches!(again, Err(CommitError::AlreadyExists { .. })),
         "{again:?}"
     );
     assert_eq!(state_of(fs).ceilings.run_id, 9);
     let text = disk_with(b"LSMDB-MANIFEST v1\nnext_seq=1\n");
-    let again = Manifest::create(Arc::new(text), dir(), IDENTITY);
+    let again = Manifest::create(open_dir(&text), IDENTITY);
     assert!(
         matches!(again, Err(CommitError::AlreadyExists { .. })),
         "{again:?}"
@@ -43,8 +43,8 @@ fn a_manifest_that_is_there_is_not_created_again() {
 #[test]
 fn the_same_holds_on_a_real_disk() {
     let scratch = tempfile::tempdir().expect("creates");
-    let fs = Arc::new(RealFs::new());
-    let mut manifest = Manifest::create(fs.clone(), scratch.path(), IDENTITY).expect("creates");
+    let dir = RealFs::new().open_dir(scratch.path()).expect("opens");
+    let mut manifest = Manifest::create(dir.clone(), IDENTITY).expect("creates");
     for round in 1..4 {
         manifest
             .commit(ceilings(10 * round, 10, 10))
@@ -52,7 +52,7 @@ fn the_same_holds_on_a_real_disk() {
         let edit = add(0, run(round, "a", "b"));
         manifest.commit(&edit).expect("commits");
         let expected = manifest.state().clone();
-        manifest = Manifest::load(fs.clone(), scratch.path(), &mut |run| {
+        manifest = Manifest::load(dir.clone(), &mut |run| {
             panic!("keys of {run:?} are not stored") as Result<_, Infallible>
         })
         .expect("loads");
@@ -197,14 +197,14 @@ fn keys_over_4_kib_are_read_from_the_run_and_only_for_runs_that_are_left() {
     manifest.commit(replaced).expect("commits");
 
     let mut asked = Vec::new();
-    let loaded = Manifest::load(Arc::new(fs.clone()), dir(), &mut |unresolved| {
+    let loaded = Manifest::load(open_dir(&fs), &mut |unresolved| {
         asked.push((unresolved.level, unresolved.id, unresolved.file_len));
         Ok::<_, io::Error>(("c".into(), long("d").into()))
     });
     assert_eq!(loaded.expect("loads").state(), manifest.state());
     assert_eq!(asked, [(1, 2, 4098)]);
 
-    let failed = Manifest::load(Arc::new(fs.clone()), dir(), &mut |_| {
+    let failed = Manifest::load(open_dir(&fs), &mut |_| {
         Err(io::Error::from(ErrorKind::NotFound))
     });
     assert!(
@@ -212,7 +212,7 @@ fn keys_over_4_kib_are_read_from_the_run_and_only_for_runs_that_are_left() {
         "{failed:?}"
     );
     // A run that answers with other keys than it had does not slip in.
-    let wrong = Manifest::load(Arc::new(fs), dir(), &mut |_| {
+    let wrong = Manifest::load(open_dir(&fs), &mut |_| {
         Ok::<_, io::Error>(("c".into(), "e".into()))
     });
     assert!(matches!(wrong, Err(LoadError::Damaged { .. })), "{wrong:?}");
@@ -229,8 +229,7 @@ fn a_text_manifest_is_adopted_by_one_rename() {
     };
     let fs = disk_with(text);
     assert!(matches!(load(fs.clone()), Err(LoadError::Legacy { .. })));
-    let mut manifest =
-        Manifest::adopt(Arc::new(fs.clone()), dir(), IDENTITY, &first).expect("adopts");
+    let mut manifest = Manifest::adopt(open_dir(&fs), IDENTITY, &first).expect("adopts");
     assert!(manifest.state().replays_legacy_log());
     assert!(!manifest.is_durable());
     assert!(
@@ -244,13 +243,13 @@ fn a_text_manifest_is_adopted_by_one_rename() {
         *manifest.state()
     );
 
-    let again = Manifest::adopt(Arc::new(fs.clone()), dir(), IDENTITY, &first);
+    let again = Manifest::adopt(open_dir(&fs), IDENTITY, &first);
     assert!(
         matches!(again, Err(CommitError::AlreadyExists { .. })),
         "{again:?}"
     );
     for foreign in [&b""[..], b"LSMDB-MANIFEST v2\n", b"something else entirely"] {
-        let refused = Manifest::adopt(Arc::new(disk_with(foreign)), dir(), IDENTITY, &first);
+        let refused = Manifest::adopt(open_dir(&disk_with(foreign)), IDENTITY, &first);
         assert!(
             matches!(refused, Err(CommitError::AlreadyExists { .. })),
             "{refused:?}"
@@ -258,8 +257,7 @@ fn a_text_manifest_is_adopted_by_one_rename() {
     }
     // With a log but no manifest of either kind there is nothing to replace.
     let fs = SimFs::new();
-    let mut manifest =
-        Manifest::adopt(Arc::new(fs.clone()), dir(), IDENTITY, &first).expect("adopts");
+    let mut manifest = Manifest::adopt(open_dir(&fs), IDENTITY, &first).expect("adopts");
     manifest.commit(VersionEdit::default()).expect("commits");
     assert_eq!(state_of(fs).version.run_count(), 1);
 }

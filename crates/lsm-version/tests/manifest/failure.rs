@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use lsm_fs::{CrashImage, Fault, FaultFs, FileSystem, Operation, SimFs};
+use lsm_fs::{ByPath, CrashImage, Fault, FaultFs, FileSystem, Operation, SimFs};
 use lsm_version::{CommitError, EditError, Manifest, ManifestState, VersionEdit};
 
 use crate::support::*;
@@ -253,4 +253,36 @@ fn a_foreign_directory_under_the_temporary_name_is_left_alone() {
             .expect("looks")
             .is_some()
     );
+}
+
+/// Appends and syncs succeed in a directory that was removed, and edits were said to be committed.
+#[test]
+fn no_edit_is_committed_in_a_directory_or_manifest_that_was_removed() {
+    let gone = |manifest: &mut Manifest, path: &str| {
+        let told = manifest.commit(ceilings(10, 9, 9)).expect_err("is gone");
+        assert!(
+            matches!(&told, CommitError::DirectoryGone { path: told } if told == Path::new(path)),
+            "{told}"
+        );
+        assert!(told.is_final() && !manifest.is_durable());
+        let later = manifest.commit(ceilings(11, 9, 9));
+        assert!(matches!(later, Err(CommitError::Poisoned { .. })));
+    };
+    let fs = SimFs::new();
+    let database = |path: &str| {
+        fs.create_dir(Path::new(path)).expect("creates");
+        let dir = fs.open_dir(Path::new(path)).expect("opens");
+        Manifest::create(dir, IDENTITY).expect("creates")
+    };
+    // By an append, and by a rewrite after the mark of a clean close.
+    let mut appending = database("/a");
+    let mut rewriting = database("/r");
+    rewriting.commit(mark()).expect("commits");
+    for (manifest, path) in [(&mut appending, "/a"), (&mut rewriting, "/r")] {
+        fs.remove_dir_all(Path::new(path)).expect("removes");
+        gone(manifest, path);
+    }
+    let mut nameless = database("/m");
+    fs.remove_file(Path::new("/m/MANIFEST")).expect("removes");
+    gone(&mut nameless, "/m/MANIFEST");
 }

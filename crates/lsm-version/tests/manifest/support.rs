@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lsm_fs::{FileSystem, SimFs, read_to_vec};
+use lsm_fs::{ByPath, Directory, FileSystem, SimFs};
 use lsm_version::{
     Ceilings, Identity, LoadError, Manifest, ManifestState, RunId, RunMeta, VersionEdit,
 };
@@ -18,17 +18,17 @@ pub(crate) const IDENTITY: Identity = Identity {
     hash_seed: 0x0123_4567_89ab_cdef,
 };
 
-pub(crate) fn dir() -> &'static Path {
-    Path::new(DIR)
+pub(crate) fn open_dir(fs: &impl FileSystem) -> Arc<dyn Directory> {
+    fs.open_dir(Path::new(DIR)).expect("opens")
 }
 
 pub(crate) fn create(fs: impl FileSystem) -> Manifest {
-    Manifest::create(Arc::new(fs), dir(), IDENTITY).expect("creates")
+    Manifest::create(open_dir(&fs), IDENTITY).expect("creates")
 }
 
 /// Loads a manifest of which every run's keys are short.
 pub(crate) fn load(fs: impl FileSystem) -> Result<Manifest, LoadError<Infallible>> {
-    Manifest::load(Arc::new(fs), dir(), &mut |run| {
+    Manifest::load(open_dir(&fs), &mut |run| {
         panic!("keys of {run:?} are not stored")
     })
 }
@@ -38,7 +38,7 @@ pub(crate) fn load_with(
     fs: impl FileSystem,
     long: &HashMap<RunId, Arc<RunMeta>>,
 ) -> Result<Manifest, LoadError<Infallible>> {
-    Manifest::load(Arc::new(fs), dir(), &mut |run| {
+    Manifest::load(open_dir(&fs), &mut |run| {
         let run = &long[&run.id];
         Ok((run.smallest_key.clone(), run.largest_key.clone()))
     })
@@ -49,7 +49,8 @@ pub(crate) fn state_of(fs: impl FileSystem) -> ManifestState {
 }
 
 pub(crate) fn manifest_bytes(fs: &SimFs) -> Vec<u8> {
-    read_to_vec(fs, Path::new(MANIFEST), u64::MAX).expect("reads")
+    fs.read_to_vec(Path::new(MANIFEST), u64::MAX)
+        .expect("reads")
 }
 
 /// A disk whose `MANIFEST` holds `bytes`.

@@ -44,7 +44,7 @@ pub enum Step {
 ///
 /// ```
 /// use lsm_wal::{FrameBuffer, FrameKey, FrameReader, KIND_DATA, Position, Step};
-/// use lsm_fs::{FileSystem, SimFs};
+/// use lsm_fs::{ByPath, SimFs};
 /// use std::path::Path;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let key = FrameKey::new([1; 16], 1);

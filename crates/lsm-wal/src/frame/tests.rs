@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lsm_fs::{File, FileSystem, SimFs};
+use lsm_fs::{ByPath, File, SimFs};
 
 use super::*;
 use crate::error::Error;

@@ -1,8 +1,9 @@
 //! What counts as the end of a log of `lsm-db` 1.x, and what as damage.
 
 use std::convert::Infallible;
+use std::path::Path;
 
-use lsm_fs::SimFs;
+use lsm_fs::{FileSystem, SimFs};
 
 use super::*;
 
@@ -15,10 +16,11 @@ fn record(payload: &[u8]) -> Vec<u8> {
 /// The payloads and the end of a log with these bytes, every payload being plausible.
 fn read(bytes: &[u8]) -> Result<(Vec<Bytes>, u64), RecoverError<Infallible>> {
     let fs = SimFs::new();
-    let path = Path::new("/wal.log");
-    fs.create_new(path).unwrap().append_all(bytes).unwrap();
+    let log = FileName::constant("wal.log");
+    let dir = fs.open_dir(Path::new("/")).unwrap();
+    dir.create_new(&log).unwrap().append_all(bytes).unwrap();
     let mut payloads = Vec::new();
-    let end = read_legacy_log(&fs, path, &|_| true, &mut |_, payload| {
+    let end = read_legacy_log(&*dir, &log, &|_| true, &mut |_, payload| {
         payloads.push(payload);
         Ok(())
     })?;
@@ -100,14 +102,15 @@ fn a_length_past_the_end_or_the_limit_is_a_bad_record() {
 #[test]
 fn a_payload_that_is_not_plausible_is_no_later_record() {
     let fs = SimFs::new();
-    let path = Path::new("/wal.log");
+    let log = FileName::constant("wal.log");
+    let dir = fs.open_dir(Path::new("/")).unwrap();
     let mut bytes = record(b"torn");
     bytes[9] ^= 1;
     bytes.extend(record(b"by chance"));
-    fs.create_new(path).unwrap().append_all(&bytes).unwrap();
+    dir.create_new(&log).unwrap().append_all(&bytes).unwrap();
     let visit = &mut |_, _| Ok::<_, Infallible>(());
-    assert!(read_legacy_log(&fs, path, &|_| true, visit).is_err());
-    assert_eq!(read_legacy_log(&fs, path, &|_| false, visit).unwrap(), 0);
+    assert!(read_legacy_log(&*dir, &log, &|_| true, visit).is_err());
+    assert_eq!(read_legacy_log(&*dir, &log, &|_| false, visit).unwrap(), 0);
 }
 
 /// A value of which nearly every offset looks like a long record. The search gave up on such a

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lsm_fs::{CrashImage, Fault, FaultFs, FileSystem, Operation, SimFs};
+use lsm_fs::{ByPath, CrashImage, Fault, FaultFs, FileSystem, Operation, SimFs};
 
 use super::*;
 use crate::frame::KIND_DATA;
@@ -12,8 +12,7 @@ const SEGMENT_BYTES_MAX: u64 = 4_096;
 
 fn log_on(fs: &(impl FileSystem + Clone)) -> Log {
     let options = LogOptions {
-        fs: Arc::new(fs.clone()),
-        dir: PathBuf::from("/"),
+        dir: fs.open_dir(Path::new("/")).unwrap(),
         database_id: [1; 16],
         segment_bytes_max: SEGMENT_BYTES_MAX,
     };
@@ -117,6 +116,7 @@ fn a_sync_reaches_the_older_segments_first_and_is_free_if_nothing_is_unsynced() 
     let synced: Vec<PathBuf> = fs
         .take_trace()
         .into_iter()
+        .filter(|event| event.operation == Operation::Sync)
         .map(|event| event.path)
         .collect();
     assert_eq!(synced, [path_of(1), path_of(2), path_of(3)]);
@@ -144,6 +144,7 @@ fn retired_segments_are_not_synced_any_more_and_closed_by_the_caller() {
     let synced: Vec<PathBuf> = fs
         .take_trace()
         .into_iter()
+        .filter(|event| event.operation == Operation::Sync)
         .map(|event| event.path)
         .collect();
     assert_eq!(synced, [path_of(3)]);
@@ -327,4 +328,62 @@ fn an_empty_group_creates_nothing() {
     let mut log = log_on(&sim);
     let end = log.append(&mut FrameBuffer::new(), &mut || Ok(1)).unwrap();
     assert_eq!((end, log.end()), (Position::default(), None));
+}
+
+fn log_in(sim: &SimFs, dir: &str) -> Log {
+    sim.create_dir(Path::new(dir)).unwrap();
+    let options = LogOptions {
+        dir: sim.open_dir(Path::new(dir)).unwrap(),
+        database_id: [1; 16],
+        segment_bytes_max: SEGMENT_BYTES_MAX,
+    };
+    Log::new(options, None)
+}
+
+/// Appends and syncs succeed in a directory that was removed, and were promised to last.
+#[test]
+fn a_sync_in_a_directory_that_was_removed_is_no_promise() {
+    let sim = SimFs::new();
+    let (mut log, mut caller) = (log_in(&sim, "/d"), Caller::default());
+    caller.append(&mut log, 10).unwrap();
+    sim.remove_dir_all(Path::new("/d")).unwrap();
+    caller.append(&mut log, 10).unwrap();
+    let told = log.sync().unwrap_err();
+    assert!(
+        matches!(&told, Error::DirectoryGone { path } if path == Path::new("/d")),
+        "{told}"
+    );
+    assert!(told.is_final() && log.is_poisoned());
+    assert!(matches!(log.sync(), Err(Error::Poisoned { .. })));
+
+    let (mut log, mut caller) = (log_in(&sim, "/e"), Caller::default());
+    sim.remove_dir_all(Path::new("/e")).unwrap();
+    let told = caller.append(&mut log, 10).unwrap_err();
+    assert!(matches!(told, Error::DirectoryGone { .. }), "{told}");
+
+    let (mut log, mut caller) = (log_in(&sim, "/f"), Caller::default());
+    caller.append(&mut log, 10).unwrap();
+    sim.remove_dir_all(Path::new("/f")).unwrap();
+    let told = log.close().unwrap_err();
+    assert!(matches!(told, Error::DirectoryGone { .. }), "{told}");
+}
+
+#[test]
+fn the_current_segment_must_keep_its_name_and_older_ones_need_not() {
+    let sim = SimFs::new();
+    let (mut log, mut caller) = (log_on(&sim), Caller::default());
+    caller.append(&mut log, 10).unwrap();
+    // The caller may retire it from now on, before the next one is there.
+    log.rotate();
+    sim.remove_file(&path_of(1)).unwrap();
+    log.sync().unwrap();
+    caller.append(&mut log, 10).unwrap();
+    log.sync().unwrap();
+    caller.append(&mut log, 10).unwrap();
+    sim.remove_file(&path_of(2)).unwrap();
+    let told = log.sync().unwrap_err();
+    assert!(
+        matches!(&told, Error::DirectoryGone { path } if *path == path_of(2)),
+        "{told}"
+    );
 }

@@ -11,7 +11,10 @@ use lsm_fs::{EntryKind, File};
 
 use crate::error::Error;
 use crate::frame::{FrameKey, find_header};
-use crate::names::{parse_segment_file_name, parse_segment_temporary_file_name};
+use crate::names::{
+    parse_segment_file_name, parse_segment_temporary_file_name, segment_file_name,
+    segment_temporary_file_name,
+};
 use crate::position::LogBounds;
 use crate::segment::{self, LogOptions, SEGMENT_HEADER_LEN, SegmentHeader};
 
@@ -50,18 +53,17 @@ pub(crate) fn survey(options: &LogOptions) -> Result<Files, Error> {
         segments: BTreeSet::new(),
         temporaries: Vec::new(),
     };
-    let entries = options
-        .fs
-        .list(&options.dir)
-        .map_err(failed("list", options.dir.clone()))?;
+    let dir = &*options.dir;
+    let entries = dir.list().map_err(failed("list", dir.path().to_owned()))?;
     for entry in entries {
         let segment = parse_segment_file_name(&entry.name);
         let temporary = parse_segment_temporary_file_name(&entry.name);
-        if segment.is_none() && temporary.is_none() {
+        let named = segment.map(segment_file_name);
+        let Some(name) = named.or_else(|| temporary.map(segment_temporary_file_name)) else {
             continue;
-        }
-        let path = options.dir.join(&entry.name);
-        let kind = options.fs.kind(&path).map_err(failed("look at", path))?;
+        };
+        let kind = dir.kind(&name);
+        let kind = kind.map_err(failed("look at", dir.path_of(&name)))?;
         if kind == Some(EntryKind::File) {
             files.segments.extend(segment);
             files.temporaries.extend(temporary);
@@ -71,10 +73,10 @@ pub(crate) fn survey(options: &LogOptions) -> Result<Files, Error> {
 }
 
 pub(crate) fn open(options: &LogOptions, id: u64) -> Result<Arc<dyn File>, Error> {
-    let path = options.segment_path(id);
-    options.fs.open(&path).map_err(|source| Error::Io {
+    let name = segment_file_name(id);
+    options.dir.open(&name).map_err(|source| Error::Io {
         operation: "open",
-        path,
+        path: options.dir.path_of(&name),
         source,
     })
 }

@@ -8,7 +8,7 @@ use std::io;
 use super::RecoveredLog;
 use crate::error::Error;
 use crate::frame::{FRAME_ALIGNMENT, FRAME_HEADER_LEN, FrameBuffer, FrameKey};
-use crate::names::segment_temporary_file_name;
+use crate::names::{segment_file_name, segment_temporary_file_name};
 use crate::position::Position;
 use crate::segment::{self, LogOptions, SEGMENT_HEADER_LEN, SegmentHeader};
 
@@ -37,11 +37,10 @@ impl RecoveredLog {
         if self.tail.is_empty() {
             return Ok(None);
         }
-        let temporary = options
-            .dir
-            .join(segment_temporary_file_name(new_segment_id));
+        let temporary = segment_temporary_file_name(new_segment_id);
+        let path = options.dir.path_of(&temporary);
         let failed = |operation| {
-            let path = temporary.clone();
+            let path = path.clone();
             move |source| Error::WriteFailed {
                 operation,
                 path,
@@ -73,21 +72,22 @@ impl RecoveredLog {
             .and_then(|()| {
                 file.sync().map_err(|source| Error::SyncFailed {
                     operation: "sync",
-                    path: temporary.clone(),
+                    path: path.clone(),
                     source,
                 })
             })
             .and_then(|()| {
-                let target = options.segment_path(new_segment_id);
-                let renamed = options.fs.rename(&temporary, &target);
+                let target = segment_file_name(new_segment_id);
+                let renamed = options.dir.rename(&temporary, &target);
                 renamed.map_err(failed("rename"))
             });
         if let Err(error) = written {
             // Best effort: under this name it holds nothing.
-            let _ = options.fs.remove_file(&temporary);
+            let _ = options.dir.unlink(&temporary);
             return Err(error);
         }
         segment::sync_dir(options)?;
+        segment::check_linked(&*options.dir)?;
         Ok(Some(end))
     }
 

@@ -5,10 +5,9 @@ mod histories;
 
 use std::convert::Infallible;
 use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::Path;
 
-use lsm_fs::{CrashImage, Fault, FaultFs, FileSystem, Operation, SimFs};
+use lsm_fs::{ByPath, CrashImage, Fault, FaultFs, FileSystem, Operation, SimFs};
 
 use super::*;
 use crate::error::Error;
@@ -21,8 +20,7 @@ const DATABASE_ID: [u8; 16] = [5; 16];
 
 pub(super) fn options(sim: &SimFs) -> LogOptions {
     LogOptions {
-        fs: Arc::new(sim.clone()),
-        dir: PathBuf::from("/"),
+        dir: sim.open_dir(Path::new("/")).unwrap(),
         database_id: DATABASE_ID,
         segment_bytes_max: 2_048,
     }
@@ -198,7 +196,7 @@ fn a_rewritten_segment_whose_name_was_in_memory_only_is_not_believed() {
         Fault::new(io::ErrorKind::Other),
     );
     let mut faulty = options(&sim);
-    faulty.fs = Arc::new(fs);
+    faulty.dir = fs.open_dir(Path::new("/")).unwrap();
     recovered.rewrite_tail(&faulty, 2).unwrap_err();
     let killed = sim.reopen_after_kill();
     let (recovered, seqnos) = read(&killed, &UNKNOWN).unwrap();
@@ -238,7 +236,7 @@ fn a_rewrite_does_not_detach_the_chain_from_its_floor() {
         floor: Some(2),
         ..UNKNOWN
     };
-    sim.remove_file(&PathBuf::from("/").join(segment_file_name(1)))
+    sim.remove_file(&Path::new("/").join(segment_file_name(1)))
         .unwrap();
     let (recovered, seqnos) = read(&sim, &bounds).unwrap();
     assert_eq!(seqnos, [2]);
@@ -282,7 +280,7 @@ fn a_bad_record_before_the_recorded_end_is_damage_even_at_a_record_boundary() {
         [1],
         "without the bounds it looks torn"
     );
-    sim.remove_file(&PathBuf::from("/").join(segment_file_name(1)))
+    sim.remove_file(&Path::new("/").join(segment_file_name(1)))
         .unwrap();
     assert!(matches!(
         error_of(&sim, &bounds),
@@ -318,7 +316,7 @@ fn a_half_created_segment_and_temporaries_hold_nothing() {
     append(&mut log, 1, 1);
     log.sync().unwrap();
     for name in [segment_file_name(2), segment_temporary_file_name(3)] {
-        let file = sim.create_new(&PathBuf::from("/").join(name)).unwrap();
+        let file = sim.create_new(&Path::new("/").join(name)).unwrap();
         file.append_all(&[0; 40]).unwrap();
         file.preallocate(4_096).unwrap();
     }
@@ -458,7 +456,7 @@ fn the_visitor_can_stop_a_recovery() {
 
 fn contents(sim: &SimFs, segment: u64) -> Vec<u8> {
     let file = sim
-        .open(&PathBuf::from("/").join(segment_file_name(segment)))
+        .open(&Path::new("/").join(segment_file_name(segment)))
         .unwrap();
     let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
     file.read_exact_at(&mut bytes, 0).unwrap();
@@ -466,12 +464,12 @@ fn contents(sim: &SimFs, segment: u64) -> Vec<u8> {
 }
 
 fn create(sim: &SimFs, segment: u64, bytes: &[u8]) {
-    let path = PathBuf::from("/").join(segment_file_name(segment));
+    let path = Path::new("/").join(segment_file_name(segment));
     sim.create_new(&path).unwrap().append_all(bytes).unwrap();
 }
 
 fn replace(sim: &SimFs, segment: u64, bytes: &[u8]) {
-    sim.remove_file(&PathBuf::from("/").join(segment_file_name(segment)))
+    sim.remove_file(&Path::new("/").join(segment_file_name(segment)))
         .unwrap();
     create(sim, segment, bytes);
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use lsm_fs::{CrashImage, Fault, FaultFs, FileSystem, Operation, SimFs};
+use lsm_fs::{ByPath, CrashImage, Fault, FaultFs, FileSystem, Operation, SimFs};
 
 use super::*;
 use crate::segment::SEGMENT_HEADER_LEN;
@@ -358,8 +358,7 @@ fn a_log_whose_seqnos_are_used_up_refuses_appends_and_opens_again() {
     let sim = SimFs::new();
     sim.create_dir(Path::new("/log")).unwrap();
     let log_options = LogOptions {
-        fs: Arc::new(sim.clone()),
-        dir: "/log".into(),
+        dir: sim.open_dir(Path::new("/log")).unwrap(),
         database_id: [3; 16],
         segment_bytes_max: 4_096,
     };

@@ -39,10 +39,10 @@ pub(super) fn planned(choices: &[u8]) -> Case {
         };
         let bytes = planner.segment(id);
         let name = match planner.random.below(16) {
-            1 => segment_temporary_file_name(id),
+            1 => segment_temporary_file_name(id).to_string(),
             // Gone.
             2 => continue,
-            _ => segment_file_name(id),
+            _ => segment_file_name(id).to_string(),
         };
         files.insert(name, bytes);
     }

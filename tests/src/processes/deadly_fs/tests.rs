@@ -1,5 +1,7 @@
 use std::thread::ThreadId;
 
+use lsm_fs::ByPath;
+
 use super::*;
 
 fn seen<'a>(operation: Operation, path: &'a str) -> Seen<'a> {

@@ -148,9 +148,7 @@ impl Judge<'_> {
         let Some(Ok(_)) = event.outcome else {
             return Ok(());
         };
-        let is_path = |text: &&String| text.starts_with('"');
-        let path = event.call.arguments.iter().find(is_path).ok_or("no path")?;
-        let path = text(path)?;
+        let path = paths(event)?.into_iter().next().ok_or("no path")?;
         let flags = event
             .call
             .arguments
@@ -283,7 +281,7 @@ impl Judge<'_> {
         self.checked.manifests += 1;
         let named = self.meaning.named(manifest, &BTreeSet::new())?;
         for id in named.runs {
-            let name = lsm_version::run_file_name(id);
+            let name = lsm_version::run_file_name(id).to_string();
             let file = self.names.get(&name);
             let state = file.and_then(|file| self.files.get(*file));
             let state = state.ok_or_else(|| format!("{name} is named and does not exist"))?;
@@ -298,12 +296,7 @@ impl Judge<'_> {
     }
 
     fn rename(&mut self, event: &Event) -> Result<(), String> {
-        let paths = event.call.arguments.iter();
-        let paths: Result<Vec<String>, String> = paths
-            .filter(|text| text.starts_with('"'))
-            .map(|path| text(path))
-            .collect();
-        let paths = paths?;
+        let paths = paths(event)?;
         let [from, to] = &paths[..] else {
             return Err("not two paths".to_owned());
         };
@@ -336,9 +329,7 @@ impl Judge<'_> {
 
     /// Rule 2.
     fn unlink(&mut self, event: &Event) -> Result<(), String> {
-        let is_path = |text: &&String| text.starts_with('"');
-        let path = event.call.arguments.iter().find(is_path).ok_or("no path")?;
-        let path = text(path)?;
+        let path = paths(event)?.into_iter().next().ok_or("no path")?;
         let name = self.name_of(&path).ok_or("not in the store")?.to_owned();
         if let Some(outcome) = &event.outcome {
             if outcome.is_ok() {
@@ -472,6 +463,22 @@ fn argument(event: &Event, at: usize) -> Result<&str, String> {
     argument
         .map(String::as_str)
         .ok_or_else(|| "too few arguments".to_owned())
+}
+
+/// The paths of a call. A name behind a directory's descriptor is in that directory, whatever the
+/// working directory is.
+fn paths(event: &Event) -> Result<Vec<String>, String> {
+    let mut paths = Vec::new();
+    let mut directory = None;
+    for argument in &event.call.arguments {
+        if argument.starts_with('"') {
+            let directory = Path::new(directory.unwrap_or_default());
+            paths.push(directory.join(text(argument)?).display().to_string());
+        } else {
+            directory = path_of_descriptor(argument);
+        }
+    }
+    Ok(paths)
 }
 
 fn text(quoted: &str) -> Result<String, String> {

@@ -45,9 +45,7 @@ const NEWER_SEGMENT: &str = "wal-0000000002.log";
 const RUN: &str = "run-0000000001.sst";
 
 fn create(name: &str) -> String {
-    format!(
-        "7 openat(AT_FDCWD</>, \"/db/{name}\", O_RDWR|O_CREAT|O_EXCL|O_CLOEXEC, 0600) = 5</db/{name}>"
-    )
+    format!("7 openat(9</db>, \"{name}\", O_RDWR|O_CREAT|O_EXCL|O_CLOEXEC, 0600) = 5</db/{name}>")
 }
 
 fn write(name: &str, text: &str, offset: usize) -> String {
@@ -67,11 +65,11 @@ fn sync_dir() -> String {
 }
 
 fn rename() -> String {
-    "7 rename(\"/db/MANIFEST.tmp\", \"/db/MANIFEST\") = 0".to_owned()
+    "7 renameat(9</db>, \"MANIFEST.tmp\", 9</db>, \"MANIFEST\") = 0".to_owned()
 }
 
 fn unlink(name: &str) -> String {
-    format!("8 unlink(\"/db/{name}\") = 0")
+    format!("8 unlinkat(9</db>, \"{name}\", 0) = 0")
 }
 
 fn says(record: &Record) -> String {

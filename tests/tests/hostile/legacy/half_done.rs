@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use lsm_db::format::RunWriter;
 use lsm_db::{Error, Lsm};
-use lsm_fs::{FileSystem, Operation};
+use lsm_fs::{ByPath, FileSystem, Operation};
 use lsm_tests::TestResult;
 use lsm_tests::directory::{Files, damage, plant, read};
 use lsm_tests::machine::Machine;

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lsm_fs::{DirEntry, EntryKind, File, FileLock, FileSystem, RealFs};
+use lsm_fs::{DirEntry, Directory, EntryKind, File, FileLock, FileName, FileSystem, RealFs};
 
 use super::spans::Spans;
 
@@ -27,6 +27,12 @@ pub(super) fn this_thread_writes() {
 #[derive(Debug, Clone, Default)]
 pub(super) struct TimedFs {
     real: Arc<RealFs>,
+    noted: Arc<Spans>,
+}
+
+#[derive(Debug)]
+struct TimedDirectory {
+    real: Arc<dyn Directory>,
     noted: Arc<Spans>,
 }
 
@@ -51,7 +57,25 @@ impl TimedFs {
     pub(super) fn inside(&self, start: Instant, end: Instant) -> Duration {
         self.noted.within(start, end)
     }
+}
 
+impl FileSystem for TimedFs {
+    fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
+        let real = timed(&self.noted, || self.real.open_dir(path))?;
+        let noted = Arc::clone(&self.noted);
+        Ok(Arc::new(TimedDirectory { real, noted }))
+    }
+
+    fn kind(&self, path: &Path) -> io::Result<Option<EntryKind>> {
+        timed(&self.noted, || self.real.kind(path))
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        timed(&self.noted, || self.real.create_dir(path))
+    }
+}
+
+impl TimedDirectory {
     fn wrapped(&self, file: Arc<dyn File>) -> Arc<dyn File> {
         Arc::new(TimedFile {
             file,
@@ -60,49 +84,57 @@ impl TimedFs {
     }
 }
 
-impl FileSystem for TimedFs {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        timed(&self.noted, || self.real.open(path)).map(|file| self.wrapped(file))
+impl Directory for TimedDirectory {
+    fn path(&self) -> &Path {
+        self.real.path()
     }
 
-    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        timed(&self.noted, || self.real.create_new(path)).map(|file| self.wrapped(file))
+    fn open(&self, name: &FileName) -> io::Result<Arc<dyn File>> {
+        timed(&self.noted, || self.real.open(name)).map(|file| self.wrapped(file))
     }
 
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn create_new(&self, name: &FileName) -> io::Result<Arc<dyn File>> {
+        timed(&self.noted, || self.real.create_new(name)).map(|file| self.wrapped(file))
+    }
+
+    fn rename(&self, from: &FileName, to: &FileName) -> io::Result<()> {
         timed(&self.noted, || self.real.rename(from, to))
     }
 
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        timed(&self.noted, || self.real.hard_link(from, to))
+    fn hard_link(&self, from: &FileName, to_dir: &dyn Directory, to: &FileName) -> io::Result<()> {
+        timed(&self.noted, || self.real.hard_link(from, to_dir, to))
     }
 
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        timed(&self.noted, || self.real.remove_file(path))
+    fn unlink(&self, name: &FileName) -> io::Result<()> {
+        timed(&self.noted, || self.real.unlink(name))
     }
 
-    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        timed(&self.noted, || self.real.list(dir))
+    fn list(&self) -> io::Result<Vec<DirEntry>> {
+        timed(&self.noted, || self.real.list())
     }
 
-    fn kind(&self, path: &Path) -> io::Result<Option<EntryKind>> {
-        timed(&self.noted, || self.real.kind(path))
+    fn kind(&self, name: &FileName) -> io::Result<Option<EntryKind>> {
+        timed(&self.noted, || self.real.kind(name))
     }
 
-    fn file_len(&self, path: &Path) -> io::Result<u64> {
-        timed(&self.noted, || self.real.file_len(path))
+    fn file_len(&self, name: &FileName) -> io::Result<u64> {
+        timed(&self.noted, || self.real.file_len(name))
     }
 
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        timed(&self.noted, || self.real.create_dir(path))
+    fn sync(&self) -> io::Result<()> {
+        timed(&self.noted, || self.real.sync())
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        timed(&self.noted, || self.real.sync_dir(dir))
+    fn lock(&self, name: &FileName) -> io::Result<Box<dyn FileLock>> {
+        timed(&self.noted, || self.real.lock(name))
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {
-        timed(&self.noted, || self.real.lock(path))
+    fn lock_self(&self) -> io::Result<Box<dyn FileLock>> {
+        timed(&self.noted, || self.real.lock_self())
+    }
+
+    fn is_linked(&self) -> io::Result<bool> {
+        timed(&self.noted, || self.real.is_linked())
     }
 }
 
@@ -129,5 +161,9 @@ impl File for TimedFile {
 
     fn sync(&self) -> io::Result<()> {
         timed(&self.noted, || self.file.sync())
+    }
+
+    fn is_linked(&self) -> io::Result<bool> {
+        timed(&self.noted, || self.file.is_linked())
     }
 }

@@ -104,7 +104,7 @@ fn tree(fs: &dyn FileSystem, dir: &Path) -> BTreeMap<&'static str, Vec<u8>> {
         .iter()
         .filter(|name| fs.kind(&dir.join(name)).unwrap().is_some());
     names
-        .map(|&name| (name, read_to_vec(fs, &dir.join(name), 1 << 30).unwrap()))
+        .map(|&name| (name, fs.read_to_vec(&dir.join(name), 1 << 30).unwrap()))
         .collect()
 }
 

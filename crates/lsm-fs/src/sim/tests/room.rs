@@ -70,8 +70,9 @@ fn a_replaced_file_is_forgotten_only_when_no_crash_can_bring_it_back() {
     let fs = SimFs::new();
     let inodes = |fs: &SimFs| fs.disk.lock().inodes().count();
     for n in 0..10_u8 {
-        let (temp, target) = (Path::new("/t"), Path::new("/a"));
-        write_file_atomically(&fs, temp, target, &[n]).unwrap();
+        let root = fs.open_dir(Path::new("/")).unwrap();
+        let (temp, target) = (FileName::constant("t"), FileName::constant("a"));
+        write_file_atomically(&*root, &temp, &target, &[n]).unwrap();
         assert_eq!(inodes(&fs), 2, "the root and one file");
     }
     fs.remove_file(Path::new("/a")).unwrap();

@@ -2,7 +2,7 @@
 //! closes, kills and power cuts, recoveries that crash at every stage, and manifest edits that are
 //! made late or never. Whatever happens, what is found is a prefix with all that was promised.
 
-use lsm_fs::{CrashImage, FileSystem, SimFs};
+use lsm_fs::{ByPath, CrashImage, FileSystem, SimFs};
 
 use super::{UNKNOWN, options, read};
 use crate::frame::{FrameBuffer, KIND_DATA};

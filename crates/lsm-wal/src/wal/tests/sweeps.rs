@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use lsm_fs::{CrashImage, Fault, FaultFs, FileSystem, SimFs};
+use lsm_fs::{ByPath, CrashImage, Fault, FaultFs, FileSystem, SimFs};
 
 use super::{DIR, open};
 use crate::error::Error;
