@@ -36,6 +36,23 @@ fn processes_being_started_keep_no_store_locked() {
 }
 
 #[test]
+fn a_store_stays_in_the_directory_that_it_opened() {
+    for name in ["chdir", "rename", "replace"] {
+        assert!(play_once(name).left_out.is_none());
+    }
+}
+
+#[test]
+fn nothing_is_promised_in_a_removed_directory() {
+    assert!(play_once("remove").counts.get("refusals") > Some(&0));
+}
+
+#[test]
+fn a_removed_lock_lets_no_second_process_in() {
+    assert!(play_once("lock-removed").counts.get("refusals") > Some(&0));
+}
+
+#[test]
 fn few_open_files_and_short_files_lose_nothing_acknowledged() {
     assert!(play_once("open-files").counts.get("writes") > Some(&800));
     assert!(play_once("file-size").counts.get("refusals") > Some(&0));
