@@ -225,7 +225,8 @@ impl Lsm {
     /// The first failure of what this call waits for is returned at once. The data stays in memory,
     /// and in the log if there is one, and the flush is tried again in the background. Call again
     /// to wait for that. If the failure has ended writing, later calls get [`Error::Poisoned`].
-    /// [`Error::DirectoryGone`] if the directory was removed: then writing has ended.
+    /// [`Error::DirectoryGone`] if the directory was removed: then writing has ended. If background
+    /// work was told so before this call waits, the answer is [`Error::Poisoned`] with that cause.
     pub fn flush(&self) -> Result<()> {
         let engine = self.engine_of_this_process()?;
         engine.flush()?;

