@@ -182,6 +182,7 @@ fn every_error_that_a_directory_can_lead_to_is_reached() -> TestResult {
             ("ConditionFailed", "the caller's; here there is none"),
             ("Locked", "the handle before is always gone"),
             ("DirectoryGone", "nobody removes the directory here"),
+            ("ForkedProcess", "no process is forked here"),
         ],
     )?;
     for outcome in ["refused", "reads failed", "read"] {
@@ -226,6 +227,7 @@ fn every_error_that_operations_can_lead_to_is_reached() -> TestResult {
             ("InvalidInput", valid),
             ("Locked", "the handle before is always gone"),
             ("DirectoryGone", "nobody removes the directory here"),
+            ("ForkedProcess", "no process is forked here"),
             ("UnsupportedFormat", "faults and crashes damage no file"),
         ],
     )
