@@ -125,6 +125,9 @@ impl Engine {
             log_retired_below: AtomicU64::new(0),
             debt: Mutex::new(Debt::default()),
         });
+        engine
+            .throttle
+            .note_sealed(!engine.view().sealed.is_empty());
         engine.note_debt();
         engine
     }
@@ -163,7 +166,10 @@ impl Engine {
 
     /// Replaces the view by a changed copy.
     pub(crate) fn change_view(&self, change: impl FnOnce(&mut ReadView)) {
-        let old = self.publication.change(change);
+        let old = self.publication.change(|view| {
+            change(view);
+            self.throttle.note_sealed(!view.sealed.is_empty());
+        });
         // What only the old view held may be large: readers and writers shall not pay for it.
         self.reaper.drop_later(old);
     }

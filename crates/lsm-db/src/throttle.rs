@@ -21,7 +21,7 @@
 //!    writes.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use lsm_compact::{Outflow, PressureOptions, Turn, pressure, share};
@@ -68,6 +68,8 @@ pub(crate) struct Throttle {
     tree_pressure: AtomicU64,
     /// The time up to which turns are given out, in nanoseconds of the scheduler's clock.
     clock_nanos: AtomicU64,
+    /// Whether any memtable waits for its flush. A writer that finds none does not load the view.
+    has_sealed: AtomicBool,
 }
 
 impl Throttle {
@@ -80,7 +82,18 @@ impl Throttle {
             options,
             tree_pressure: AtomicU64::new(0.0_f64.to_bits()),
             clock_nanos: AtomicU64::new(0),
+            has_sealed: AtomicBool::new(false),
         }
+    }
+
+    /// Keeps in step with the view. Call it under the lock that guards changes of the view.
+    pub(crate) fn note_sealed(&self, has_sealed: bool) {
+        self.has_sealed.store(has_sealed, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn has_sealed(&self) -> bool {
+        self.has_sealed.load(Ordering::Relaxed)
     }
 
     /// Keeps the pressure in step with the tree.
@@ -135,15 +148,11 @@ impl Engine {
         if let Some(error) = attempts.iter().find_map(|lane| lane.take_unreported()) {
             return Err(error.duplicate());
         }
-        let (too_many, sealed_bytes) = {
-            let view = self.view();
-            // Newest first: once this one is flushed, one less than the maximum waits.
-            let too_many = view.sealed.get(SEALED_MAX - 1).map(|logged| logged.ordinal);
-            (too_many, view.sealed_bytes())
+        let sealed_bytes = if self.throttle.has_sealed() {
+            self.wait_for_room()?
+        } else {
+            0
         };
-        if let Some(ordinal) = too_many {
-            self.wait_for_room(ordinal)?;
-        }
         let pressure = self.throttle.pressure(sealed_bytes);
         if pressure <= 0.0 {
             return Ok(());
@@ -157,13 +166,23 @@ impl Engine {
         Ok(())
     }
 
-    /// Waits for the flush of the memtable with this ordinal. If flushes are failing it does not
-    /// wait for them to succeed: the retries go on, and so may the writer, later.
-    fn wait_for_room(&self, ordinal: u64) -> Result<()> {
-        let start = self.pool.scheduler().now();
-        let flushed = self.wait(&self.tickets.take_unless_failing(ordinal));
-        self.note_stall(self.pool.scheduler().now().saturating_sub(start));
-        flushed
+    /// Waits while too many memtables are sealed. Returns the bytes of those that there were. If
+    /// flushes are failing it does not wait for them to succeed: the retries go on, and so may the
+    /// writer, later.
+    fn wait_for_room(&self) -> Result<u64> {
+        let (too_many, sealed_bytes) = {
+            let view = self.view();
+            // Newest first: once this one is flushed, one less than the maximum waits.
+            let too_many = view.sealed.get(SEALED_MAX - 1).map(|logged| logged.ordinal);
+            (too_many, view.sealed_bytes())
+        };
+        if let Some(ordinal) = too_many {
+            let start = self.pool.scheduler().now();
+            let flushed = self.wait(&self.tickets.take_unless_failing(ordinal));
+            self.note_stall(self.pool.scheduler().now().saturating_sub(start));
+            flushed?;
+        }
+        Ok(sealed_bytes)
     }
 
     fn note_stall(&self, duration: Duration) {

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
@@ -42,7 +42,7 @@ pub(super) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usi
 
 /// Whether what is open has any name; also `false` on a file system that counts none.
 pub(super) fn has_a_name(file: &File) -> io::Result<bool> {
-    Ok(file.metadata()?.nlink() > 0)
+    Ok(rustix::fs::fstat(file)?.st_nlink > 0)
 }
 
 /// A directory's descriptor.
