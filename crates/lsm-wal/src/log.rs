@@ -291,7 +291,7 @@ impl Log {
     }
 
     /// Makes everything appended so far durable and returns where the log ends: the older segments
-    /// first, in order. Does nothing if nothing is unsynced.
+    /// first, in order. If nothing is unsynced it only asks whether the log still has its names.
     ///
     /// # Errors
     /// [`Error::SyncFailed`] and, from then on, [`Error::Poisoned`]: final. What was appended since
@@ -302,14 +302,11 @@ impl Log {
     }
 
     fn try_sync(&mut self) -> Result<Position, Error> {
-        let is_dirty = |segment: &OpenSegment| segment.dirty;
-        let is_unsynced = self.unsynced.iter().chain(&self.current).any(is_dirty);
         for segment in self.unsynced.iter_mut().chain(&mut self.current) {
             segment.sync()?;
         }
-        if is_unsynced {
-            self.check_linked()?;
-        }
+        // Also with nothing to sync: Ok means that what was synced before can be found.
+        self.check_linked()?;
         self.unsynced.clear();
         let end = self.end();
         self.durable = end;
