@@ -206,13 +206,13 @@ impl Lsm {
     ///
     /// # Errors
     /// [`Error::Io`] once if the sync fails, then [`Error::Poisoned`]: reopen to find out what is
-    /// durable. [`Error::DirectoryGone`] once if the directory was removed, then the same. With the
-    /// log switched off, as [`flush`](Self::flush).
+    /// durable. [`Error::DirectoryGone`] once if the directory was removed, or the manifest or the
+    /// log's current file in it, then the same. With the log switched off, as [`flush`](Self::flush).
     pub fn sync(&self) -> Result<()> {
         if self.engine.config.wal_enabled() {
             let engine = self.engine_of_this_process()?;
             engine.commit(Request::Sync)?;
-            engine.check_directory()
+            engine.check_names()
         } else {
             self.flush()
         }
@@ -225,11 +225,11 @@ impl Lsm {
     /// The first failure of what this call waits for is returned at once. The data stays in memory,
     /// and in the log if there is one, and the flush is tried again in the background. Call again
     /// to wait for that. If the failure has ended writing, later calls get [`Error::Poisoned`].
-    /// [`Error::DirectoryGone`] if the directory was removed: then writing has ended.
+    /// [`Error::DirectoryGone`] if the directory or the manifest was removed: then writing has ended.
     pub fn flush(&self) -> Result<()> {
         let engine = self.engine_of_this_process()?;
         engine.flush()?;
-        engine.check_directory()
+        engine.check_names()
     }
 
     /// Flushes, and merges what the range holds now down to the deepest level that holds any of
@@ -327,9 +327,7 @@ impl Lsm {
         };
         self.engine.end_work();
         let marked = self.engine.mark_clean();
-        flushed
-            .and(marked)
-            .and_then(|()| self.engine.check_directory())
+        flushed.and(marked).and_then(|()| self.engine.check_names())
     }
 }
 
