@@ -273,6 +273,27 @@ fn a_promise_that_has_nothing_to_write_asks_for_the_names_too() -> TestResult {
     Ok(())
 }
 
+/// It has nothing to flush, and its only run is open or is not: Ok, or that there is no such run.
+#[test]
+fn a_compaction_on_demand_is_told_that_the_directory_was_removed() -> TestResult {
+    for is_open in [true, false] {
+        let config = config().max_open_files(usize::from(is_open));
+        for place in Place::both(&config)? {
+            let db = place.open("store")?;
+            db.put("early", "v")?;
+            db.compact_range::<&[u8], _>(..)?;
+            assert_eq!(db.get("early")?, Some(b"v".to_vec()));
+            place.remove_dir("store")?;
+            let told = db.compact_range::<&[u8], _>(..);
+            assert!(
+                matches!(told, Err(Error::DirectoryGone { .. })),
+                "open: {is_open}: {told:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Two handles wrote, and 6 of 12 synced and flushed puts were gone.
 #[test]
 fn a_removed_lock_file_lets_no_second_handle_in() -> TestResult {
