@@ -166,7 +166,8 @@ impl Log {
     /// - [`Error::SeqnoOrder`]: the seqnos don't ascend strictly; nothing was written.
     /// - [`Error::SyncFailed`], [`Error::Poisoned`]: final; the group's fate is open until the log
     ///   is recovered.
-    /// - [`Error::DirectoryGone`]: final; no segment can be made in a directory that was removed.
+    /// - [`Error::DirectoryGone`]: final; no segment can be made in a directory that was removed, and
+    ///   none follows one that was removed.
     pub fn append(
         &mut self,
         group: &mut FrameBuffer,
@@ -236,6 +237,8 @@ impl Log {
             path: self.options.dir.path().to_owned(),
             source,
         };
+        // Once it is left it is not asked any more, and its records may not be synced yet.
+        self.check_current()?;
         let id = next_segment_id().map_err(refused)?;
         if self.last_segment.is_some_and(|last| id <= last) || id == u64::MAX {
             return Err(refused(io::Error::new(
@@ -318,6 +321,11 @@ impl Log {
     /// not asked: the caller may have retired and unlinked them.
     fn check_linked(&self) -> Result<(), Error> {
         segment::check_linked(&*self.options.dir)?;
+        self.check_current()
+    }
+
+    /// The same of the current segment alone.
+    fn check_current(&self) -> Result<(), Error> {
         match self.current.as_ref().filter(|_| !self.rotate) {
             Some(current) => segment::still_linked(&current.path, current.file.is_linked()),
             None => Ok(()),

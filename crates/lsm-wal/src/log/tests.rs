@@ -419,3 +419,19 @@ fn a_sync_of_nothing_asks_for_the_names_too() {
         let _ = sim.remove_dir_all(Path::new("/d"));
     }
 }
+
+/// Two segments later a sync said Ok, a close too, and the next open found that one was missing.
+#[test]
+fn no_segment_follows_one_that_was_removed() {
+    let sim = SimFs::new();
+    let (mut log, mut caller) = (log_on(&sim), Caller::default());
+    caller.append(&mut log, 10).unwrap();
+    sim.remove_file(&path_of(1)).unwrap();
+    let len = usize::try_from(SEGMENT_BYTES_MAX).unwrap();
+    let told = caller.append(&mut log, len).unwrap_err();
+    assert!(
+        matches!(&told, Error::DirectoryGone { path } if *path == path_of(1)),
+        "{told}"
+    );
+    assert!(log.is_poisoned());
+}
