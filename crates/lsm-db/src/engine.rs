@@ -29,7 +29,7 @@ use crate::reaper::Reaper;
 use crate::run::{Run, RunContext};
 use crate::settle::Unsettled;
 use crate::stats::Counters;
-use crate::sync::locked;
+use crate::sync::{locked, try_locked};
 use crate::throttle::Throttle;
 use crate::tickets::{Ticket, Tickets};
 use crate::view::{ReadView, Tree};
@@ -224,8 +224,19 @@ impl Engine {
         }
     }
 
-    /// Checks that the directory was not removed. If it was, writing ends: whatever was written is
-    /// not found again.
+    /// Checks that neither the directory nor the manifest was removed. If one was, writing ends:
+    /// whatever was written is not found again.
+    pub(crate) fn check_names(&self) -> Result<()> {
+        self.check_directory()?;
+        // Who holds it makes an edit durable, and asks by itself.
+        let Some(manifest) = try_locked(&self.manifest) else {
+            return Ok(());
+        };
+        let checked = manifest.check_linked().map_err(Error::from);
+        checked.inspect_err(|error| self.health.poison_and_keep_files(error))
+    }
+
+    /// Checks that the directory was not removed, as [`check_names`](Self::check_names) does.
     pub(crate) fn check_directory(&self) -> Result<()> {
         let path = self.directory.path();
         let error = match self.directory.is_linked() {

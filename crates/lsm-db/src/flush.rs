@@ -40,6 +40,11 @@ impl Engine {
     pub(crate) fn flush(self: &Arc<Self>) -> Result<()> {
         // Also with nothing to flush: Ok means that what was written can be recovered.
         self.health.check()?;
+        // The attempt may end before its ticket is taken: the caller waits all the same.
+        self.health.told_while_it_ran(self.seal_and_wait())
+    }
+
+    fn seal_and_wait(self: &Arc<Self>) -> Result<()> {
         self.settle()?;
         self.commit(Request::Seal)?;
         let Some(target) = self.view().sealed.first().map(|logged| logged.ordinal) else {

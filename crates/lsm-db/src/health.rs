@@ -12,18 +12,28 @@ use crate::{Error, Result};
 
 #[derive(Debug, Default)]
 pub(crate) struct Health {
-    poison: OnceLock<Arc<str>>,
+    poison: OnceLock<Poison>,
     unlinking_forbidden: AtomicBool,
     /// What callers wait with for the work of this store.
     tickets: Arc<Tickets<Arc<Error>>>,
 }
 
+/// What ended writing: as it is told to later callers, and as it was.
+#[derive(Debug)]
+struct Poison {
+    cause: Arc<str>,
+    failure: Arc<Error>,
+}
+
 impl Health {
     /// Ends writing for good. The first cause stays.
     pub(crate) fn poison(&self, cause: &Error) {
-        let first = self.poison.get_or_init(|| cause.in_full().into());
+        let first = self.poison.get_or_init(|| Poison {
+            cause: cause.in_full().into(),
+            failure: Arc::new(cause.duplicate()),
+        });
         let later = Error::Poisoned {
-            cause: Arc::clone(first),
+            cause: Arc::clone(&first.cause),
         };
         // A ticket that is taken between the two is answered by the end.
         self.tickets
@@ -50,7 +60,16 @@ impl Health {
     }
 
     pub(crate) fn cause(&self) -> Option<Arc<str>> {
-        self.poison.get().cloned()
+        self.poison.get().map(|poison| Arc::clone(&poison.cause))
+    }
+
+    /// The answer to a call that began while writing went on: if writing has ended since, then what
+    /// ended it.
+    pub(crate) fn told_while_it_ran(&self, told: Result<()>) -> Result<()> {
+        match (told, self.poison.get()) {
+            (Err(Error::Poisoned { .. }), Some(poison)) => Err(poison.failure.duplicate()),
+            (told, _) => told,
+        }
     }
 
     /// The error that every write gets once writing has ended.
@@ -82,6 +101,13 @@ mod tests {
             Err(Error::Poisoned { cause }) => assert_eq!(&*cause, "cannot sync (wal): other error"),
             other => panic!("{other:?}"),
         }
+        assert!(matches!(
+            health.told_while_it_ran(health.check()),
+            Err(Error::Io {
+                context: "sync",
+                ..
+            })
+        ));
         assert!(matches!(
             waiting.wait().map_err(|error| error.duplicate()),
             Err(Error::Io {

@@ -3,6 +3,7 @@
 mod reads;
 
 use std::fmt;
+use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
@@ -206,13 +207,13 @@ impl Lsm {
     ///
     /// # Errors
     /// [`Error::Io`] once if the sync fails, then [`Error::Poisoned`]: reopen to find out what is
-    /// durable. [`Error::DirectoryGone`] once if the directory was removed, then the same. With the
-    /// log switched off, as [`flush`](Self::flush).
+    /// durable. [`Error::DirectoryGone`] once if the directory was removed, or the manifest or the
+    /// log's current file in it, then the same. With the log switched off, as [`flush`](Self::flush).
     pub fn sync(&self) -> Result<()> {
         if self.engine.config.wal_enabled() {
             let engine = self.engine_of_this_process()?;
             engine.commit(Request::Sync)?;
-            engine.check_directory()
+            engine.check_names()
         } else {
             self.flush()
         }
@@ -225,12 +226,12 @@ impl Lsm {
     /// The first failure of what this call waits for is returned at once. The data stays in memory,
     /// and in the log if there is one, and the flush is tried again in the background. Call again
     /// to wait for that. If the failure has ended writing, later calls get [`Error::Poisoned`].
-    /// [`Error::DirectoryGone`] if the directory was removed: then writing has ended. If background
-    /// work was told so before this call waits, the answer is [`Error::Poisoned`] with that cause.
+    /// [`Error::DirectoryGone`] if the directory or the manifest was removed: then writing has ended. If
+    /// background work was told so before this call, the answer is [`Error::Poisoned`] with that cause.
     pub fn flush(&self) -> Result<()> {
         let engine = self.engine_of_this_process()?;
         engine.flush()?;
-        engine.check_directory()
+        engine.check_names()
     }
 
     /// Flushes, and merges what the range holds now down to the deepest level that holds any of
@@ -263,7 +264,14 @@ impl Lsm {
         let owned = |bound: Bound<Bytes>| bound.map(|key| key.to_vec());
         let (lower, upper) = owned_bounds(&range);
         let engine = self.engine_of_this_process()?;
-        engine.compact_range(&(owned(lower), owned(upper)))
+        let compacted = engine.compact_range(&(owned(lower), owned(upper)));
+        match &compacted {
+            // In a directory that was removed, no run is found that was not open.
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(_) => return compacted,
+            Ok(()) => {}
+        }
+        engine.check_names().and(compacted)
     }
 
     /// What the store is made of, and what it has done since it was opened.
@@ -328,9 +336,7 @@ impl Lsm {
         };
         self.engine.end_work();
         let marked = self.engine.mark_clean();
-        flushed
-            .and(marked)
-            .and_then(|()| self.engine.check_directory())
+        flushed.and(marked).and_then(|()| self.engine.check_names())
     }
 }
 

@@ -78,6 +78,15 @@ impl Manuals {
         locked(&self.queue).waiting.is_empty()
     }
 
+    /// Whether its books are still kept.
+    fn has(&self, manual: &Manual) -> bool {
+        let queue = locked(&self.queue);
+        queue
+            .waiting
+            .iter()
+            .any(|other| std::ptr::eq(&**other, manual))
+    }
+
     /// The range whose turn it is; `None` if it is the policy's.
     pub(crate) fn take_turn(&self) -> Option<Arc<Manual>> {
         let mut queue = locked(&self.queue);
@@ -164,8 +173,11 @@ impl Engine {
     fn run_owed(self: &Arc<Self>, manual: &Manual, job: &Job, claim: ClaimId) -> Result<()> {
         let before = cfg!(debug_assertions).then(|| locked(&manual.owed).clone());
         let ran = self.run_job(job, claim);
+        // If writing has ended meanwhile, the caller was told so, and its books are closed.
         debug_assert!(
-            ran.is_err() || before.as_ref() != Some(&locked(&manual.owed)),
+            ran.is_err()
+                || before.as_ref() != Some(&locked(&manual.owed))
+                || !self.manuals.has(manual),
             "a job on demand discharged nothing: {job:?}"
         );
         ran.map_err(|failure| self.failed_on_demand(job, failure))

@@ -214,6 +214,16 @@ impl Manifest {
         self.is_durable
     }
 
+    /// Checks that the file that this handle wrote still has a name, and its directory too. Nothing is
+    /// known of a manifest that was only loaded: that is Ok.
+    ///
+    /// # Errors
+    /// [`CommitError::DirectoryGone`] if either was removed; [`CommitError::FateUnknown`] if the file
+    /// system does not say.
+    pub fn check_linked(&self) -> Result<(), CommitError> {
+        self.writer.as_ref().map_or(Ok(()), Writer::check_linked)
+    }
+
     /// Applies `edit` to the state and makes the result durable, as one step.
     ///
     /// Costs one append and one sync, or, when this handle has not written yet, when the last

@@ -166,7 +166,8 @@ impl Log {
     /// - [`Error::SeqnoOrder`]: the seqnos don't ascend strictly; nothing was written.
     /// - [`Error::SyncFailed`], [`Error::Poisoned`]: final; the group's fate is open until the log
     ///   is recovered.
-    /// - [`Error::DirectoryGone`]: final; no segment can be made in a directory that was removed.
+    /// - [`Error::DirectoryGone`]: final; no segment can be made in a directory that was removed, and
+    ///   none follows one that was removed.
     pub fn append(
         &mut self,
         group: &mut FrameBuffer,
@@ -236,6 +237,8 @@ impl Log {
             path: self.options.dir.path().to_owned(),
             source,
         };
+        // Once it is left it is not asked any more, and its records may not be synced yet.
+        self.check_current()?;
         let id = next_segment_id().map_err(refused)?;
         if self.last_segment.is_some_and(|last| id <= last) || id == u64::MAX {
             return Err(refused(io::Error::new(
@@ -291,7 +294,7 @@ impl Log {
     }
 
     /// Makes everything appended so far durable and returns where the log ends: the older segments
-    /// first, in order. Does nothing if nothing is unsynced.
+    /// first, in order. If nothing is unsynced it only asks whether the log still has its names.
     ///
     /// # Errors
     /// [`Error::SyncFailed`] and, from then on, [`Error::Poisoned`]: final. What was appended since
@@ -302,14 +305,11 @@ impl Log {
     }
 
     fn try_sync(&mut self) -> Result<Position, Error> {
-        let is_dirty = |segment: &OpenSegment| segment.dirty;
-        let is_unsynced = self.unsynced.iter().chain(&self.current).any(is_dirty);
         for segment in self.unsynced.iter_mut().chain(&mut self.current) {
             segment.sync()?;
         }
-        if is_unsynced {
-            self.check_linked()?;
-        }
+        // Also with nothing to sync: Ok means that what was synced before can be found.
+        self.check_linked()?;
         self.unsynced.clear();
         let end = self.end();
         self.durable = end;
@@ -321,6 +321,11 @@ impl Log {
     /// not asked: the caller may have retired and unlinked them.
     fn check_linked(&self) -> Result<(), Error> {
         segment::check_linked(&*self.options.dir)?;
+        self.check_current()
+    }
+
+    /// The same of the current segment alone.
+    fn check_current(&self) -> Result<(), Error> {
         match self.current.as_ref().filter(|_| !self.rotate) {
             Some(current) => segment::still_linked(&current.path, current.file.is_linked()),
             None => Ok(()),

@@ -180,13 +180,10 @@ fn nothing_is_promised_in_a_directory_that_was_removed() -> TestResult {
                 }
                 place.remove_dir("store")?;
                 let told = act(db);
-                let is_told = match &told {
-                    Err(Error::DirectoryGone { path, .. }) => path.starts_with(place.dir("store")),
-                    // On threads the flush may end before the call waits for it.
-                    Err(Error::Poisoned { cause, .. }) => cause.contains("was removed"),
-                    _ => false,
-                };
-                assert!(is_told, "{promise}, log {wal}: {told:?}");
+                assert!(
+                    matches!(&told, Err(Error::DirectoryGone { path, .. }) if path.starts_with(place.dir("store"))),
+                    "{promise}, log {wal}: {told:?}"
+                );
                 place.settle();
                 assert_eq!(place.fs().kind(&place.dir("store"))?, None);
             }
@@ -209,6 +206,16 @@ fn a_store_whose_directory_was_removed_is_poisoned_and_reads_on() -> TestResult 
     Ok(())
 }
 
+/// Removes the files of a store whose names start like this.
+fn remove_files(place: &Place, start: &str) -> TestResult {
+    for (path, _) in place.files("store")? {
+        if named(start)(&path) {
+            place.fs().remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// A file of ours that a user removed: what is written to it later is not found again.
 #[test]
 fn nothing_is_promised_in_a_segment_or_manifest_that_was_removed() -> TestResult {
@@ -221,19 +228,66 @@ fn nothing_is_promised_in_a_segment_or_manifest_that_was_removed() -> TestResult
             db.flush()?;
             db.put("early", "v")?;
             db.sync()?;
-            let starts = |path: &Path| {
-                path.file_name()
-                    .is_some_and(|name| name.to_string_lossy().starts_with(start))
-            };
-            for (path, _) in place.files("store")? {
-                if starts(&path) {
-                    place.fs().remove_file(&path)?;
-                }
-            }
+            remove_files(&place, start)?;
             let told = act(db);
             assert!(
-                matches!(&told, Err(Error::DirectoryGone { path, .. }) if starts(path)),
+                matches!(&told, Err(Error::DirectoryGone { path, .. }) if named(start)(path)),
                 "{start}: {told:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Nothing was written since the last sync, and what had been synced was gone: all of these said Ok.
+#[test]
+fn a_promise_that_has_nothing_to_write_asks_for_the_names_too() -> TestResult {
+    let required: Act = |db| {
+        let mut batch = Batch::new();
+        batch.require("early", Some(b"v"));
+        db.write_with(batch, Durability::Sync)
+    };
+    let cases: [(&str, &str, Act); 6] = [
+        ("wal-", "sync", |db| db.sync()),
+        ("wal-", "a condition", required),
+        ("wal-", "close", Lsm::close),
+        ("MANIFEST", "sync", |db| db.sync()),
+        ("MANIFEST", "flush", |db| db.flush()),
+        ("MANIFEST", "close", Lsm::close),
+    ];
+    for (start, promise, act) in cases {
+        for place in Place::both(&config())? {
+            let db = place.open("store")?;
+            put_synced(&db, "early")?;
+            if promise == "flush" {
+                db.flush()?;
+            }
+            remove_files(&place, start)?;
+            let told = act(db);
+            assert!(
+                matches!(&told, Err(Error::DirectoryGone { path, .. }) if named(start)(path)),
+                "{start}, {promise}: {told:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// It has nothing to flush, and its only run is open or is not: Ok, or that there is no such run.
+#[test]
+fn a_compaction_on_demand_is_told_that_the_directory_was_removed() -> TestResult {
+    for is_open in [true, false] {
+        let config = config().max_open_files(usize::from(is_open));
+        for place in Place::both(&config)? {
+            let db = place.open("store")?;
+            db.put("early", "v")?;
+            db.compact_range::<&[u8], _>(..)?;
+            assert_eq!(db.get("early")?, Some(b"v".to_vec()));
+            place.remove_dir("store")?;
+            let told = db.compact_range::<&[u8], _>(..);
+            assert!(
+                matches!(told, Err(Error::DirectoryGone { .. })),
+                "open: {is_open}: {told:?}"
             );
         }
     }
@@ -260,10 +314,11 @@ fn a_removed_lock_file_lets_no_second_handle_in() -> TestResult {
     Ok(())
 }
 
-fn named(start: &'static str) -> impl Fn(&Path) -> bool + Send + Sync + 'static {
+fn named(start: impl Into<String>) -> impl Fn(&Path) -> bool + Send + Sync + 'static {
+    let start = start.into();
     move |path| {
         path.file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with(start))
+            .is_some_and(|name| name.to_string_lossy().starts_with(&start))
     }
 }
 

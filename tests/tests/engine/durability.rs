@@ -134,15 +134,20 @@ fn sync_makes_everything_acknowledged_so_far_durable() -> TestResult {
 }
 
 #[test]
-fn sync_of_nothing_new_asks_only_whether_the_directory_is_there() -> TestResult {
+fn sync_of_nothing_new_asks_only_whether_what_it_relies_on_is_there() -> TestResult {
     let machine = synced();
     let db = machine.open()?;
     db.put("k", "v")?;
     machine.faults.start_trace(100);
     db.sync()?;
-    let asked = machine.faults.take_trace().into_iter();
-    let asked: Vec<Operation> = asked.map(|event| event.operation).collect();
-    assert_eq!(asked, [Operation::IsLinked]);
+    let asked = machine.faults.take_trace();
+    assert!(!asked.is_empty());
+    assert!(
+        asked
+            .iter()
+            .all(|event| event.operation == Operation::IsLinked),
+        "{asked:?}"
+    );
     Ok(())
 }
 

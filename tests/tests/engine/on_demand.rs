@@ -1,7 +1,7 @@
 //! Compaction on demand: it ends whatever is written beside it, leaves nothing undone that it says Ok
 //! to, leaves the policy awake, and returns when the space is back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lsm_db::{Durability, Error, Lsm, LsmConfig, Stats};
@@ -277,5 +277,45 @@ fn several_callers_with_ranges_that_overlap_all_get_what_they_asked_for() -> Tes
     });
     assert!(!failed.load(Ordering::Relaxed));
     assert_eq!(total(&db.stats(), |level| level.tombstones), 0);
+    Ok(())
+}
+
+/// The job had discharged nothing, since the books were closed, and that was taken for a bug of its own.
+#[test]
+fn a_job_whose_caller_was_told_that_writing_has_ended_ends_in_peace() -> TestResult {
+    static PANICS: AtomicUsize = AtomicUsize::new(0);
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let message = info.payload_as_str().unwrap_or_default();
+        PANICS.fetch_add(
+            usize::from(message.contains("discharged nothing")),
+            Ordering::Relaxed,
+        );
+        before(info);
+    }));
+    let machine = Machine::on_threads(LsmConfig::new().compaction_trigger(usize::MAX));
+    let db = machine.open()?;
+    for _ in 0..2 {
+        db.put("a", "1")?;
+        db.flush()?;
+    }
+    let is_manifest = |path: &Path| path.to_string_lossy().contains("MANIFEST");
+    let edit = machine.faults.park(Operation::Sync, is_manifest);
+    std::thread::scope(|scope| -> TestResult {
+        let compaction = scope.spawn(|| db.compact_range::<&[u8], _>(..));
+        edit.wait_for_arrival();
+        // The put needs a new segment, and the sync of its name fails.
+        let fault = Fault::new(std::io::ErrorKind::Other);
+        machine
+            .faults
+            .fail_when(Operation::SyncDir, |_| true, fault);
+        assert!(db.put("b", "1").is_err());
+        let told = compaction.join().map_err(|_| "the caller panicked")?;
+        assert!(told.is_err());
+        edit.release();
+        Ok(())
+    })?;
+    assert!(db.close().is_err());
+    assert_eq!(PANICS.load(Ordering::Relaxed), 0);
     Ok(())
 }

@@ -144,7 +144,7 @@ impl Writer {
 
     /// Checks after a sync that what was synced can be found again: a removed file or directory is
     /// synced without an error.
-    fn check_linked(&self) -> Result<(), CommitError> {
+    pub(crate) fn check_linked(&self) -> Result<(), CommitError> {
         still_linked(self.dir.path(), self.dir.is_linked())?;
         still_linked(&self.path, self.file.is_linked())
     }

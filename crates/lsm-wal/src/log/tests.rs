@@ -121,7 +121,11 @@ fn a_sync_reaches_the_older_segments_first_and_is_free_if_nothing_is_unsynced() 
         .collect();
     assert_eq!(synced, [path_of(1), path_of(2), path_of(3)]);
     log.sync().unwrap();
-    assert!(fs.take_trace().is_empty());
+    assert!(
+        fs.take_trace()
+            .iter()
+            .all(|event| event.operation == Operation::IsLinked)
+    );
 }
 
 #[test]
@@ -386,4 +390,48 @@ fn the_current_segment_must_keep_its_name_and_older_ones_need_not() {
         matches!(&told, Error::DirectoryGone { path } if *path == path_of(2)),
         "{told}"
     );
+}
+
+/// What had been synced was gone, and a sync with nothing to do said Ok.
+#[test]
+fn a_sync_of_nothing_asks_for_the_names_too() {
+    let sim = SimFs::new();
+    for removed in ["the segment", "the directory"] {
+        let (mut log, mut caller) = (log_in(&sim, "/d"), Caller::default());
+        caller.append(&mut log, 10).unwrap();
+        log.sync().unwrap();
+        log.sync().unwrap();
+        match removed {
+            "the segment" => {
+                let name = segment_file_name(1);
+                sim.open_dir(Path::new("/d"))
+                    .unwrap()
+                    .unlink(&name)
+                    .unwrap();
+            }
+            _ => sim.remove_dir_all(Path::new("/d")).unwrap(),
+        }
+        let told = log.sync().unwrap_err();
+        assert!(
+            matches!(told, Error::DirectoryGone { .. }),
+            "{removed}: {told}"
+        );
+        let _ = sim.remove_dir_all(Path::new("/d"));
+    }
+}
+
+/// Two segments later a sync said Ok, a close too, and the next open found that one was missing.
+#[test]
+fn no_segment_follows_one_that_was_removed() {
+    let sim = SimFs::new();
+    let (mut log, mut caller) = (log_on(&sim), Caller::default());
+    caller.append(&mut log, 10).unwrap();
+    sim.remove_file(&path_of(1)).unwrap();
+    let len = usize::try_from(SEGMENT_BYTES_MAX).unwrap();
+    let told = caller.append(&mut log, len).unwrap_err();
+    assert!(
+        matches!(&told, Error::DirectoryGone { path } if *path == path_of(1)),
+        "{told}"
+    );
+    assert!(log.is_poisoned());
 }
