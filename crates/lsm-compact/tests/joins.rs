@@ -245,6 +245,29 @@ fn a_level_of_any_sizes_rests_with_no_more_runs_in_a_row_than_derived() {
     assert!((15..=45).contains(&longest), "{longest} of {}", runs.len());
 }
 
+/// A run counted as a 1,024th of the target, whatever that was, so all that was flushed was written
+/// again for each few flushes: 128 bytes for each byte of a load in ascending order.
+#[test]
+fn what_joins_write_does_not_grow_with_a_target_that_no_run_reaches() {
+    const FLUSHES: u64 = 1024;
+    let joined = |target| {
+        let mut store = Store::new(PickerOptions {
+            run_bytes_target: target,
+            ..PickerOptions::default()
+        });
+        for key in 0..FLUSHES {
+            store.flush(64 << 10, key, key);
+        }
+        assert!(store.joined_bytes <= store.flushed_bytes * u64::from(FLUSHES.ilog2() + 1));
+        (store.joined_bytes, store.run_count())
+    };
+    let at_one_gib = joined(1 << 30);
+    assert!(at_one_gib.1 <= 16, "{} runs", at_one_gib.1);
+    for target in [64 << 30, u64::MAX] {
+        assert_eq!(joined(target), at_one_gib, "target {target}");
+    }
+}
+
 #[test]
 fn flushes_of_some_size_are_joined_as_often_as_the_derivation_says() {
     let options = PickerOptions {

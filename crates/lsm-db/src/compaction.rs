@@ -333,7 +333,10 @@ impl Engine {
 
 /// The job's inputs in a tree, each in one step, as they stand in the order of their levels; `None` for
 /// one that is not there.
-fn inputs_in<'t>(job: &'t Job, tree: &'t Tree) -> impl Iterator<Item = Option<&'t Arc<Run>>> {
+pub(crate) fn inputs_in<'t>(
+    job: &'t Job,
+    tree: &'t Tree,
+) -> impl Iterator<Item = Option<&'t Arc<Run>>> {
     let mut level_zero = tree.level_zero().iter();
     job.inputs.iter().map(move |(level, meta)| match level {
         0 => level_zero.find(|run| run.meta().id == meta.id),

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use lsm_compact::{ClaimId, Cursor, Job, Owed, OwedStep, pick_owed};
 use lsm_version::Manifest;
 
-use crate::compaction::{Failure, job_sources};
+use crate::compaction::{Failure, inputs_in, job_sources};
 use crate::engine::Engine;
 use crate::sync::locked;
 use crate::tickets::Promise;
@@ -196,18 +196,29 @@ impl Engine {
 
     fn read_through(&self, job: &Job) -> Result<(), Failure> {
         let tree = Arc::clone(&self.view().tree);
+        for run in inputs_in(job, &tree).flatten() {
+            self.stop_if_closing()?;
+            run.check_frame().map_err(Failure::Input)?;
+        }
         let mut entry_count = 0_u64;
         for mut source in job_sources(job, &tree)? {
             source.seek_first().map_err(Failure::Input)?;
             while source.is_positioned() {
                 entry_count += 1;
-                if entry_count.is_multiple_of(ENTRIES_BETWEEN_STOPS) && self.is_closing() {
-                    return Err(Failure::Other(Error::closing(CLOSING)));
+                if entry_count.is_multiple_of(ENTRIES_BETWEEN_STOPS) {
+                    self.stop_if_closing()?;
                 }
                 source.next().map_err(Failure::Input)?;
             }
         }
         Ok(())
+    }
+
+    fn stop_if_closing(&self) -> Result<()> {
+        match self.is_closing() {
+            true => Err(Error::closing(CLOSING)),
+            false => Ok(()),
+        }
     }
 
     /// The caller's answer to a job of its own that failed. What can't be read is set aside, as by any

@@ -238,8 +238,22 @@ impl Run {
         Ok(index)
     }
 
+    /// Opens the file that has the run's name now, and reads footer and index there. What is read
+    /// later comes from it too.
+    ///
+    /// A file that was kept open does not show that its name is gone, nor an index in memory what became
+    /// of it on the disk.
+    pub(crate) fn check_frame(&self) -> Result<()> {
+        self.context.check_process()?;
+        self.read_index_of(&self.open()?).map(drop)
+    }
+
     fn read_index(&self) -> Result<Arc<Index>> {
-        let index = self.file()?.load_index();
+        self.read_index_of(&self.file()?)
+    }
+
+    fn read_index_of(&self, file: &RunFile<SeamFile>) -> Result<Arc<Index>> {
+        let index = file.load_index();
         let index = Arc::new(index.map_err(|error| self.error(&error))?);
         let last_block = index.block_count().checked_sub(1);
         if last_block.and_then(|last| index.last_key(last)) != Some(&self.meta.largest_key) {

@@ -149,10 +149,11 @@ fn put_synced(db: &Lsm, key: &str) -> lsm_db::Result<()> {
 type Act = fn(Lsm) -> lsm_db::Result<()>;
 
 /// Everything that promises durability.
-const PROMISES: [(&str, Act); 6] = [
+const PROMISES: [(&str, Act); 7] = [
     ("put", |db| put_synced(&db, "late")),
     ("flush", |db| db.flush()),
     ("sync", |db| db.sync()),
+    ("compact_range", |db| db.compact_range::<&str, _>(..)),
     ("close", Lsm::close),
     ("put and flush", |db| {
         db.put("late", "v").and_then(|()| db.flush())
@@ -187,6 +188,23 @@ fn nothing_is_promised_in_a_directory_that_was_removed() -> TestResult {
                 place.settle();
                 assert_eq!(place.fs().kind(&place.dir("store"))?, None);
             }
+        }
+    }
+    Ok(())
+}
+
+/// There was nothing to flush and nothing to merge, and files that were open could still be read: the
+/// call said Ok to a store that was gone.
+#[test]
+fn a_range_is_not_compacted_in_a_directory_that_was_removed() -> TestResult {
+    for place in Place::both(&config())? {
+        let db = place.open("store")?;
+        db.put("early", "v")?;
+        db.compact_range::<&str, _>(..)?;
+        place.remove_dir("store")?;
+        for range in ["a".."z", "x".."z"] {
+            let told = db.compact_range(range);
+            assert!(matches!(told, Err(Error::DirectoryGone { .. })), "{told:?}");
         }
     }
     Ok(())

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lsm_db::{Durability, Error, Lsm, LsmConfig, Stats};
-use lsm_fs::{Fault, Operation};
+use lsm_fs::{ByPath, Fault, Operation};
 use lsm_tests::TestResult;
-use lsm_tests::directory::{damage, read_file, runs, segments};
+use lsm_tests::directory::{damage, plant, read_file, runs, segments};
 use lsm_tests::layout::layout;
 use lsm_tests::machine::Machine;
 use lsm_tests::model::key;
@@ -150,6 +150,43 @@ fn a_damaged_run_that_need_not_be_merged_is_found_and_named() -> TestResult {
     db.compact_range(key(900)..)?;
     db.compact_range(..key(100))?;
     assert!(!db.stats().compaction_pending);
+    Ok(())
+}
+
+/// The file and the index that readers had left open were believed, so the call said Ok over a run
+/// that was removed, and over one whose index was damaged.
+#[test]
+fn a_run_that_is_removed_or_damaged_while_readers_have_it_open_is_named() -> TestResult {
+    let config = || small_runs().compaction_trigger(usize::MAX);
+    for is_removed in [true, false] {
+        let machine = Machine::new(config(), 1);
+        let db = machine.open()?;
+        fill(&db, 1000)?;
+        db.compact_range::<&[u8], _>(..)?;
+        assert_eq!(db.iter().count(), 1000);
+        let victim = runs(&machine.disk, machine.dir())?.swap_remove(2);
+        let bytes = read_file(&machine.disk, &victim)?;
+        let index = layout(&bytes).ok_or("not a run")?.index;
+        machine.disk.remove_file(&victim)?;
+        if !is_removed {
+            let mut bytes = bytes.clone();
+            bytes[index.start] ^= 1;
+            plant(&machine.disk, &victim, &bytes)?;
+        }
+        for _ in 0..2 {
+            let called = db.compact_range::<&[u8], _>(..);
+            match &called {
+                Err(Error::Io { path, source, .. }) if is_removed => {
+                    assert_eq!(source.kind(), std::io::ErrorKind::NotFound);
+                    assert_eq!(path.as_ref(), Some(&victim));
+                }
+                _ => assert_names(&called, &victim),
+            }
+            assert_eq!(db.iter().filter(Result::is_ok).count(), 1000);
+        }
+        assert!(!db.stats().compaction_pending);
+        db.compact_range(..key(10))?;
+    }
     Ok(())
 }
 

@@ -11,9 +11,11 @@
 //! F bytes together, a quarter of the target size. A row is joined if its largest run weighs no more
 //! than its other runs together.
 //! - *Writes.* Each join of an entry at least doubles the weight of the run that it lies in. F / w is
-//!   at most 256, so eight joins take it to F. Of runs lighter than w a join writes at most w for each.
+//!   at most 256 up to a target of 64 MiB, so eight joins take it to F. Beyond that w grows no more, and
+//!   each doubling of the target adds one join. Of runs lighter than w a join writes at most w for each.
 //! - *Runs at rest, added at one end.* Each run of a row outweighs all that came after it together.
-//!   A row weighs less than 2 F then, so it holds at most log2(2 F / w) + 1 runs, which is ten.
+//!   A row weighs less than 2 F then, so it holds at most log2(2 F / w) + 1 runs, which is ten up to
+//!   a target of 64 MiB.
 //! - *Runs at rest, in any order.* Let f(S) be the most runs of a row of weight S at rest. The largest
 //!   outweighs those left and right of it: f(S) <= 1 + f(L) + f(R), L + R < S / 2. So
 //!   f(S) < 2 sqrt(S / w), which for S = 2 F is 45. A level of D bytes is at most 2 D / F + 1 rows.
@@ -37,7 +39,7 @@ use crate::options::PickerOptions;
 const ROW_SHARE: u64 = 4;
 
 /// The least weight of a run is the target size divided by this. So an entry is joined at most
-/// log2(1,024 / 4) times.
+/// log2(1,024 / 4) times, up to a target of 64 MiB.
 const WEIGHT_SHARE: u64 = 1024;
 
 /// The least weight in bytes where the share of the target is smaller: what a file takes on most
@@ -47,10 +49,14 @@ const WEIGHT_BYTES: u64 = 4096;
 /// The least weight is at most the target size divided by this, for targets below 64 KiB.
 const WEIGHT_SHARE_MIN: u64 = 16;
 
+/// The least weight is at most this, in bytes, for targets above 64 MiB. Each run is joined at least until
+/// it weighs more: with a target of 64 GiB that would be 64 MiB written again for each small flush.
+const WEIGHT_BYTES_MAX: u64 = 64 << 10;
+
 /// What a run counts as at least, in bytes: a file costs a block, a sync and a manifest record.
 fn weight_min(options: &PickerOptions) -> u64 {
     let target = options.run_target_bytes();
-    let share = target / WEIGHT_SHARE;
+    let share = (target / WEIGHT_SHARE).min(WEIGHT_BYTES_MAX);
     share.max(WEIGHT_BYTES.min(target / WEIGHT_SHARE_MIN))
 }
 
