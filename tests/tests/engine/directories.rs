@@ -197,13 +197,13 @@ fn nothing_is_promised_in_a_directory_that_was_removed() -> TestResult {
 /// call said Ok to a store that was gone.
 #[test]
 fn a_range_is_not_compacted_in_a_directory_that_was_removed() -> TestResult {
-    for place in Place::both(&config())? {
-        let db = place.open("store")?;
-        db.put("early", "v")?;
-        db.compact_range::<&str, _>(..)?;
-        place.remove_dir("store")?;
-        for range in ["a".."z", "x".."z"] {
-            let told = db.compact_range(range);
+    for range in ["a".."z", "x".."z"] {
+        for place in Place::both(&config())? {
+            let db = place.open("store")?;
+            db.put("early", "v")?;
+            db.compact_range::<&str, _>(..)?;
+            place.remove_dir("store")?;
+            let told = db.compact_range(range.clone());
             assert!(matches!(told, Err(Error::DirectoryGone { .. })), "{told:?}");
         }
     }
