@@ -390,7 +390,7 @@ fn what_is_too_heavy_or_has_no_place_does_not_come_in() {
     assert_eq!(pool.used_bytes(), 9 * CHARGED + PAGE_OVERHEAD_BYTES);
 }
 
-/// A process was forked off while another thread held a place: in the child nobody will ever unlock it.
+/// A process was forked off while another thread held a place: in the child it is never unlocked.
 #[test]
 fn a_page_whose_place_stays_locked_is_missed() {
     let pool = pool(10);
