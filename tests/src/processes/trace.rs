@@ -55,6 +55,9 @@ fn shown(line: &str) -> String {
     line.chars().take(300).collect()
 }
 
+/// What `strace` writes of a thread that was gone before it was seen in any call.
+const UNSEEN: &str = "???( <detached ...>";
+
 #[derive(Default)]
 struct Reader {
     events: Vec<Event>,
@@ -75,6 +78,9 @@ impl Reader {
         }
         if let Some(resumed) = rest.strip_prefix("<... ") {
             return self.resume(line, thread, resumed);
+        }
+        if rest == UNSEEN {
+            return Ok(());
         }
         if self.unfinished.contains_key(&thread) {
             return Err("a thread in two calls".to_owned());
