@@ -10,7 +10,7 @@
 //! **How they shrink.** Levels are worked off from the top. The *current* level is the shallowest
 //! that owes anything; only there is anything discharged:
 //! 1. A run of level 0, when a job takes it out of level 0.
-//! 2. The keys of a run, when a job takes that run to a deeper level, whoever asked for the job.
+//! 2. The keys of a run, when a job of any caller or of the policy takes that run to a deeper level.
 //! 3. Keys that no run of the level spans.
 //! 4. The keys of a run at the deepest level that the range reaches, when it has been written anew
 //!    there or read through, or was written since the start, and needs no rewriting.
@@ -128,7 +128,7 @@ impl Owed {
     /// A job was installed, and `version` is what came of it: what it took down is not owed any
     /// more. Returns whether anything was.
     ///
-    /// To be told of every job, whoever asked for it, in the critical section that installs its
+    /// To be told of every job, the policy's too, in the critical section that installs its
     /// edit; and of a [`Check`](crate::OwedStep::Check) when it has been read through.
     pub fn follow(&mut self, job: &Job, version: &Version) -> bool {
         let Some(current) = self.current_level() else {

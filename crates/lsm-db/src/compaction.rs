@@ -116,7 +116,7 @@ impl Engine {
     }
 
     /// Runs one job, and comes back for the next: by turns one that a caller waits for and one of the
-    /// policy, as long as there are both. Whoever's job it was, it may have made work for the policy.
+    /// policy, as long as there are both. Any job may have made work for the policy.
     fn compact_next(self: &Arc<Self>) {
         if self.is_closing() || self.health.is_poisoned() {
             return;

@@ -33,7 +33,7 @@ pub(crate) struct IdleSeal {
 }
 
 impl Engine {
-    /// A group with so many deletes is in the active memtable.
+    /// A group with `deletes` deletes is in the active memtable.
     #[inline]
     pub(crate) fn note_for_idle_seal(self: &Arc<Self>, state: &mut State, deletes: u64) {
         let (active, idle_seal) = state.idle_seal();
