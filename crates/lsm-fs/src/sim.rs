@@ -11,6 +11,7 @@ mod disk;
 mod file_node;
 mod handle;
 mod image;
+mod links;
 mod names;
 mod random;
 
@@ -176,8 +177,8 @@ impl SimFs {
     pub(crate) fn open_directory(&self, path: &Path) -> io::Result<SimDirectory> {
         let disk = self.disk.lock();
         let inode = disk.resolve(path)?;
-        disk.dir(inode)?;
-        Ok(SimDirectory::new(self.disk.clone(), inode, path))
+        let links = disk.dir(inode)?.links.seen();
+        Ok(SimDirectory::new(self.disk.clone(), inode, links, path))
     }
 }
 

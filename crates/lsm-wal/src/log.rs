@@ -17,7 +17,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -34,7 +33,7 @@ use crate::segment::{self, LogOptions, SEGMENT_HEADER_LEN, SegmentHeader};
 /// doubles what is there. A small store shall not take the room ahead that its flushes need.
 const PREALLOCATION_BYTES_FIRST: RangeInclusive<u64> = 64 << 10..=1 << 20;
 
-/// Why the log is poisoned while an operation runs, and after it if it panicked (invariant 4).
+/// The cause that is told after an operation panicked (invariant 4).
 const INTERRUPTED: &str = "an operation on the log was interrupted by a panic";
 
 /// The writing end of a log.
@@ -72,7 +71,10 @@ pub struct Log {
     durable: Option<Position>,
     last_segment: Option<u64>,
     last_seqno: Option<u64>,
-    poisoned: Option<Cow<'static, str>>,
+    /// The cause of the failure that closed the log for writing.
+    poisoned: Option<String>,
+    /// Set while an operation runs. One that panicked leaves it set, and the log is poisoned.
+    interrupted: bool,
 }
 
 #[derive(Debug)]
@@ -149,6 +151,7 @@ impl Log {
             last_segment: predecessor.map(|end| end.segment),
             last_seqno: None,
             poisoned: None,
+            interrupted: false,
         }
     }
 
@@ -305,8 +308,11 @@ impl Log {
     }
 
     fn try_sync(&mut self) -> Result<Position, Error> {
-        for segment in self.unsynced.iter_mut().chain(&mut self.current) {
-            segment.sync()?;
+        for older in &mut self.unsynced {
+            older.sync()?;
+        }
+        if let Some(current) = &mut self.current {
+            current.sync()?;
         }
         // Also with nothing to sync: Ok means that what was synced before can be found.
         self.check_linked()?;
@@ -428,7 +434,7 @@ impl Log {
     /// Whether an earlier failure closed the log for writing.
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
-        self.poisoned.is_some()
+        self.interrupted || self.poisoned.is_some()
     }
 
     /// Where the log lives, and its settings.
@@ -443,17 +449,25 @@ impl Log {
         &mut self,
         operation: impl FnOnce(&mut Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        if let Some(cause) = &self.poisoned {
-            return Err(Error::Poisoned {
-                cause: cause.clone().into_owned(),
-            });
+        if self.is_poisoned() {
+            return Err(self.as_poisoned());
         }
-        self.poisoned = Some(Cow::Borrowed(INTERRUPTED));
+        self.interrupted = true;
         let outcome = operation(self);
-        self.poisoned = match &outcome {
-            Err(error) if error.is_final() => Some(Cow::Owned(error.to_cause())),
-            _ => None,
-        };
+        self.interrupted = false;
+        if let Err(error) = &outcome
+            && error.is_final()
+        {
+            self.poisoned = Some(error.to_cause());
+        }
         outcome
+    }
+
+    #[cold]
+    fn as_poisoned(&self) -> Error {
+        let cause = self.poisoned.as_deref().unwrap_or(INTERRUPTED);
+        Error::Poisoned {
+            cause: cause.to_owned(),
+        }
     }
 }

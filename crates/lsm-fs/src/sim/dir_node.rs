@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 use super::disk::InodeId;
+use super::links::Links;
 
 /// The names of a directory.
 pub(super) type Names = BTreeMap<OsString, InodeId>;
@@ -73,8 +74,8 @@ pub(super) struct DirNode {
     live: Names,
     durable: Names,
     pending: Vec<DirChange>,
-    /// Whether it has a name itself; not if it was removed.
-    is_linked: bool,
+    /// Its own names: one, or none if it was removed.
+    pub(super) links: Links,
 }
 
 impl DirNode {
@@ -84,22 +85,13 @@ impl DirNode {
             live: names.clone(),
             durable: names,
             pending: Vec::new(),
-            is_linked: true,
+            links: Links::new(1),
         }
     }
 
     /// A new, empty directory that is about to get its name.
     pub(super) fn with_one_name() -> Self {
         Self::settled(Names::new())
-    }
-
-    pub(super) fn is_linked(&self) -> bool {
-        self.is_linked
-    }
-
-    /// Its name is gone: it was removed, or an empty one was replaced.
-    pub(super) fn unlink(&mut self) {
-        self.is_linked = false;
     }
 
     pub(super) fn get(&self, name: &OsStr) -> Option<InodeId> {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::SharedDisk;
 use super::disk::InodeId;
 use super::handle::{SimFile, SimLock};
+use super::links::LinksSeen;
 use crate::sync_latch::SyncLatch;
 use crate::{DirEntry, Directory, EntryKind, File, FileLock, FileName};
 
@@ -18,15 +19,17 @@ use crate::{DirEntry, Directory, EntryKind, File, FileLock, FileName};
 pub(crate) struct SimDirectory {
     disk: SharedDisk,
     inode: InodeId,
+    links: LinksSeen,
     path: PathBuf,
     latch: SyncLatch,
 }
 
 impl SimDirectory {
-    pub(super) fn new(disk: SharedDisk, inode: InodeId, path: &Path) -> Self {
+    pub(super) fn new(disk: SharedDisk, inode: InodeId, links: LinksSeen, path: &Path) -> Self {
         Self {
             disk,
             inode,
+            links,
             path: path.to_path_buf(),
             latch: SyncLatch::default(),
         }
@@ -41,17 +44,18 @@ impl SimDirectory {
     pub(crate) fn open_file(&self, name: &FileName) -> io::Result<SimFile> {
         let mut disk = self.disk.lock();
         let inode = disk.lookup(self.inode, name)?;
-        disk.file(inode)?;
+        let links = disk.file(inode)?.links.seen();
         disk.acquire(inode);
-        Ok(SimFile::for_reading(self.disk.clone(), inode))
+        Ok(SimFile::for_reading(self.disk.clone(), inode, links))
     }
 
     /// [`Directory::create_new`], with the type of the handle known.
     pub(crate) fn create_new_file(&self, name: &FileName) -> io::Result<SimFile> {
         let mut disk = self.disk.lock();
         let inode = disk.create_file(self.inode, name)?;
+        let links = disk.file(inode)?.links.seen();
         disk.acquire(inode);
-        Ok(SimFile::for_appending(self.disk.clone(), inode))
+        Ok(SimFile::for_appending(self.disk.clone(), inode, links))
     }
 }
 
@@ -119,6 +123,6 @@ impl Directory for SimDirectory {
     }
 
     fn is_linked(&self) -> io::Result<bool> {
-        Ok(self.disk.lock().dir(self.inode)?.is_linked())
+        Ok(self.links.any())
     }
 }

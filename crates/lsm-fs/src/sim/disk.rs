@@ -9,6 +9,7 @@ use std::path::{Component, Path};
 
 use super::dir_node::{DirEdit, DirNode};
 use super::file_node::FileNode;
+use super::links::Links;
 use crate::EntryKind;
 
 /// A file or a directory, whatever it is called. Never reused on one disk.
@@ -83,7 +84,7 @@ impl Disk {
         }
         for (id, inode) in &mut reached {
             if let Inode::File(file) = inode {
-                file.links = links.get(id).copied().unwrap_or_default();
+                file.links = Links::new(links.get(id).copied().unwrap_or_default());
             }
         }
         Self::settled(reached, self.next_inode, self.capacity_bytes)
@@ -96,7 +97,7 @@ impl Disk {
         for (&id, inode) in &mut disk.inodes {
             if let Inode::File(file) = inode {
                 file.handles = 0;
-                if file.links == 0 {
+                if !file.links.any() {
                     disk.orphans.insert(id);
                 }
             }
@@ -232,14 +233,14 @@ impl Disk {
     pub(super) fn release(&mut self, inode: InodeId) {
         if let Ok(file) = self.file_mut(inode) {
             file.handles -= 1;
-            if file.links == 0 && file.handles == 0 {
+            if !file.links.any() && file.handles == 0 {
                 self.drop_unless_named(inode);
             }
         }
     }
 
     pub(super) fn add_link(&mut self, inode: InodeId) -> io::Result<()> {
-        self.file_mut(inode)?.links += 1;
+        self.file_mut(inode)?.links.add_one();
         Ok(())
     }
 
@@ -247,12 +248,12 @@ impl Disk {
     pub(super) fn drop_link(&mut self, inode: InodeId) -> io::Result<()> {
         match self.inodes.get_mut(&inode) {
             Some(Inode::File(file)) => {
-                file.links -= 1;
-                if file.links == 0 && file.handles == 0 {
+                file.links.drop_one();
+                if !file.links.any() && file.handles == 0 {
                     self.orphans.insert(inode);
                 }
             }
-            Some(Inode::Dir(dir)) => dir.unlink(),
+            Some(Inode::Dir(dir)) => dir.links.drop_one(),
             None => return Err(io::ErrorKind::NotFound.into()),
         }
         Ok(())
@@ -293,7 +294,7 @@ impl Disk {
 
     pub(super) fn used_bytes(&self) -> u64 {
         self.inodes.values().fold(0, |sum, inode| match inode {
-            Inode::File(file) if file.links > 0 || file.handles > 0 => {
+            Inode::File(file) if file.links.any() || file.handles > 0 => {
                 sum.saturating_add(file.live_len())
             }
             Inode::File(_) | Inode::Dir(_) => sum,

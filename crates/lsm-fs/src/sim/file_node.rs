@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use super::content::Content;
+use super::links::Links;
 
 /// A change that no sync has made durable yet.
 #[derive(Debug, Clone)]
@@ -42,7 +43,7 @@ pub(super) struct FileNode {
     durable: Content,
     pending: Vec<FileChange>,
     /// How many live names it has.
-    pub(super) links: usize,
+    pub(super) links: Links,
     /// How many handles are open on it, locks included.
     pub(super) handles: usize,
 }
@@ -51,7 +52,7 @@ impl FileNode {
     /// A new, empty file that is about to get its name.
     pub(super) fn with_one_name() -> Self {
         Self {
-            links: 1,
+            links: Links::new(1),
             ..Self::default()
         }
     }

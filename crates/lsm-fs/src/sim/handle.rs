@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::SharedDisk;
 use super::disk::InodeId;
+use super::links::LinksSeen;
 use crate::{File, FileLock};
 
 /// A handle on an inode, whatever its names are by now.
@@ -14,25 +15,28 @@ use crate::{File, FileLock};
 pub(crate) struct SimFile {
     disk: SharedDisk,
     inode: InodeId,
+    links: LinksSeen,
     /// Where the next append goes; `None` in a handle opened for reading.
     logical_end: Option<Mutex<u64>>,
 }
 
 impl SimFile {
     /// The caller has counted the handle.
-    pub(super) fn for_reading(disk: SharedDisk, inode: InodeId) -> Self {
+    pub(super) fn for_reading(disk: SharedDisk, inode: InodeId, links: LinksSeen) -> Self {
         Self {
             disk,
             inode,
+            links,
             logical_end: None,
         }
     }
 
     /// The caller has counted the handle.
-    pub(super) fn for_appending(disk: SharedDisk, inode: InodeId) -> Self {
+    pub(super) fn for_appending(disk: SharedDisk, inode: InodeId, links: LinksSeen) -> Self {
         Self {
             disk,
             inode,
+            links,
             logical_end: Some(Mutex::new(0)),
         }
     }
@@ -93,7 +97,7 @@ impl File for SimFile {
     }
 
     fn is_linked(&self) -> io::Result<bool> {
-        Ok(self.disk.lock().file(self.inode)?.links > 0)
+        Ok(self.links.any())
     }
 }
 

@@ -27,7 +27,7 @@ impl Disk {
     /// The directory, unless it was removed: then no name can be made in it.
     fn linked_dir(&self, dir: InodeId) -> io::Result<&DirNode> {
         let node = self.dir(dir)?;
-        match node.is_linked() {
+        match node.links.any() {
             true => Ok(node),
             false => Err(io::ErrorKind::NotFound.into()),
         }
