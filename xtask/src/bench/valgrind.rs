@@ -11,9 +11,15 @@ use std::process::{Command, Output};
 /// The function inside which instructions count: `counted` in `benches/src/meter.rs`.
 const COUNTED: &str = "lsm_benches::meter::counted*";
 
-/// Has glibc copy and fill with vector instructions also what is large. Else it uses one that repeats
-/// itself, which callgrind counts once for each byte, and so thirty times for what it is.
-const TUNABLES: &str = "glibc.cpu.hwcaps=-ERMS,-FSRM";
+/// How glibc copies and allocates while it is counted.
+///
+/// - It copies and fills with vector instructions also what is large. Else it uses one that repeats
+///   itself, which callgrind counts once for each byte, and so thirty times for what it is.
+/// - Its heap only grows, and holds what is large too. Else an operation that allocates at the heap's
+///   end may have it cut back and grown each time, or not, as the bytes before it fall: 5 % of a new
+///   cursor and its first steps.
+const TUNABLES: &str = "glibc.cpu.hwcaps=-ERMS,-FSRM:\
+     glibc.malloc.trim_threshold=4294967296:glibc.malloc.mmap_threshold=33554432";
 
 /// Where the program is, and where what callgrind writes is left.
 pub(super) struct Counter {
