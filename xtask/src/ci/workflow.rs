@@ -28,7 +28,7 @@ fn is_release(action: &str) -> bool {
     };
     let parts: Vec<&str> = version.split('.').collect();
     let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    parts.len() == 3 && parts.iter().all(|part| is_number(part))
+    parts.len() == 3 && parts.iter().all(is_number)
 }
 
 #[test]
