@@ -42,6 +42,11 @@ pub mod vectors;
 pub mod walk;
 mod watched;
 
+/// The front page of the repository: its example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct FrontPage;
+
 /// What a test returns, so that it can use `?`.
 pub type TestResult<T = ()> = Result<T, Box<dyn std::error::Error>>;
 

@@ -1,8 +1,14 @@
 //! `cargo xtask ci`: the gate, as one list of steps.
 //!
 //! `.ci/run` installs what is missing and then runs this, and so can anyone who wants to know
-//! before a push what CI will say. Every step runs, whatever became of those before it. The last
-//! line counts steps and nothing stands after it.
+//! before a push what CI will say. Every step runs, whatever became of those before it, but those that
+//! were to be skipped, which are counted as such. The last line counts steps and nothing stands after
+//! it.
+
+#[cfg(all(test, unix))]
+mod script;
+#[cfg(test)]
+mod workflow;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -182,20 +188,23 @@ pub(crate) fn list() {
     }
 }
 
-/// Runs the named steps in the order of the list, or all if none is named.
+/// Runs the named steps in the order of the list, or all if none is named, without those to skip.
 ///
 /// # Errors
 ///
-/// If a name is unknown, or a step failed.
-pub(crate) fn run(names: &[String]) -> Result<(), String> {
+/// If a name is unknown, no step is left, or a step failed.
+pub(crate) fn run(names: &[String], skip: &[String]) -> Result<(), String> {
     let is_known = |name: &&String| STEPS.iter().any(|step| step.name == **name);
-    if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
+    if let Some(unknown) = names.iter().chain(skip).find(|name| !is_known(name)) {
         return Err(format!("no step `{unknown}`; see `cargo xtask ci --list`"));
     }
-    let chosen: Vec<&Step> = STEPS
-        .iter()
-        .filter(|step| names.is_empty() || names.iter().any(|name| name == step.name))
-        .collect();
+    let is_named = |step: &&Step| names.is_empty() || names.iter().any(|name| name == step.name);
+    let is_skipped = |step: &&Step| skip.iter().any(|name| name == step.name);
+    let (skipped, chosen): (Vec<&Step>, Vec<&Step>) =
+        STEPS.iter().filter(is_named).partition(is_skipped);
+    if chosen.is_empty() {
+        return Err("every step is skipped, so nothing would be proved".to_owned());
+    }
 
     let root = workspace::root();
     let start = Instant::now();
@@ -215,7 +224,7 @@ pub(crate) fn run(names: &[String]) -> Result<(), String> {
         }
         outcomes.push((*step, step_start.elapsed(), outcome));
     }
-    summarize(&outcomes, start.elapsed())
+    summarize(&outcomes, &skipped, start.elapsed())
 }
 
 fn run_step(step: &Step, root: &Path) -> Result<(), String> {
@@ -232,7 +241,7 @@ fn run_step(step: &Step, root: &Path) -> Result<(), String> {
 
 type Outcome<'a> = (&'a Step, Duration, Result<(), String>);
 
-fn summarize(outcomes: &[Outcome<'_>], total: Duration) -> Result<(), String> {
+fn summarize(outcomes: &[Outcome<'_>], skipped: &[&Step], total: Duration) -> Result<(), String> {
     println!("\n=== summary ({})", clock(total));
     for (step, duration, outcome) in outcomes {
         let word = if outcome.is_ok() { "ok" } else { "FAILED" };
@@ -243,6 +252,12 @@ fn summarize(outcomes: &[Outcome<'_>], total: Duration) -> Result<(), String> {
             step.proves
         );
     }
+    for step in skipped {
+        println!(
+            "{:<8}{:>6}  {:<14}{}",
+            "skipped", "", step.name, step.proves
+        );
+    }
     let failed: Vec<&str> = outcomes
         .iter()
         .filter(|(.., outcome)| outcome.is_err())
@@ -250,7 +265,7 @@ fn summarize(outcomes: &[Outcome<'_>], total: Duration) -> Result<(), String> {
         .collect();
     println!(
         "{}",
-        closing_line(outcomes.len() - failed.len(), failed.len())
+        closing_line(outcomes.len() - failed.len(), failed.len(), skipped.len())
     );
     if failed.is_empty() {
         Ok(())
@@ -259,8 +274,12 @@ fn summarize(outcomes: &[Outcome<'_>], total: Duration) -> Result<(), String> {
     }
 }
 
-fn closing_line(passed: usize, failed: usize) -> String {
-    format!("{passed} passed, {failed} failed")
+fn closing_line(passed: usize, failed: usize, skipped: usize) -> String {
+    let mut line = format!("{passed} passed, {failed} failed");
+    if skipped > 0 {
+        line += &format!(", {skipped} skipped");
+    }
+    line
 }
 
 /// Minutes and seconds.
@@ -275,8 +294,16 @@ mod tests {
 
     #[test]
     fn an_unknown_step_is_refused_before_anything_runs() {
-        let refused = run(&["no-such-step".to_owned()]);
-        assert!(refused.is_err_and(|message| message.contains("no-such-step")));
+        let unknown = ["no-such-step".to_owned()];
+        for refused in [run(&unknown, &[]), run(&[], &unknown)] {
+            assert!(refused.is_err_and(|message| message.contains("no-such-step")));
+        }
+    }
+
+    #[test]
+    fn a_gate_of_which_every_step_is_skipped_is_not_passed() {
+        let tidy = ["tidy".to_owned()];
+        assert!(run(&tidy, &tidy).is_err());
     }
 
     #[test]
@@ -295,14 +322,19 @@ mod tests {
         let second = Duration::from_secs(1);
         let passed = (&STEPS[0], second, Ok(()));
         let failed = (&STEPS[1], second, Err("broken".to_owned()));
-        assert_eq!(summarize(std::slice::from_ref(&passed), second), Ok(()));
-        let gate = summarize(&[passed, failed], second);
+        let skipped = [&STEPS[2]];
+        assert_eq!(
+            summarize(std::slice::from_ref(&passed), &skipped, second),
+            Ok(())
+        );
+        let gate = summarize(&[passed, failed], &[], second);
         assert_eq!(gate, Err(format!("failed: {}", STEPS[1].name)));
     }
 
     #[test]
     fn the_closing_line_is_plain() {
-        assert_eq!(closing_line(9, 2), "9 passed, 2 failed");
+        assert_eq!(closing_line(9, 2, 0), "9 passed, 2 failed");
+        assert_eq!(closing_line(9, 0, 1), "9 passed, 0 failed, 1 skipped");
     }
 
     #[test]

@@ -65,6 +65,9 @@ struct CiArgs {
     /// Names the steps and stops
     #[arg(long)]
     list: bool,
+    /// Leaves out this step, and says so in the end
+    #[arg(long, value_name = "STEP")]
+    skip: Vec<String>,
     /// Steps to run instead of all
     steps: Vec<String>,
 }
@@ -115,7 +118,7 @@ fn main() -> ExitCode {
             ci::list();
             Ok(())
         }
-        Command::Ci(args) => ci::run(&args.steps),
+        Command::Ci(args) => ci::run(&args.steps, &args.skip),
         Command::Conformance(args) => conformance::run(&args),
         Command::Model(args) => model::run(&args),
         Command::Mutants(args) => mutants::run(&args),

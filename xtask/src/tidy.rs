@@ -7,6 +7,7 @@ mod crates;
 mod layers;
 mod links;
 mod manifests;
+mod named_tests;
 mod sources;
 
 use crate::workspace;
@@ -58,6 +59,7 @@ pub(crate) fn run() -> Result<(), String> {
     let mut violations = Vec::new();
     violations.extend(layers::check(&metadata, &files));
     violations.extend(crates::check(&metadata, &files));
+    violations.extend(named_tests::check(&files));
     for file in &files {
         violations.extend(sources::check(file));
         violations.extend(manifests::check(file));

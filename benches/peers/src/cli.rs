@@ -106,6 +106,9 @@ pub struct ReportArgs {
     /// The folder of the results
     #[arg(long)]
     pub results: PathBuf,
+    /// The folder of the tables that are kept in the repository
+    #[arg(long)]
+    pub reported: PathBuf,
     /// The page whose tables are replaced, between its marks
     #[arg(long)]
     pub page: PathBuf,

@@ -1,13 +1,21 @@
 //! Makes `docs/PERFORMANCE.md`'s tables and its plots from the results. It measures nothing, and
 //! leaves out nothing that was measured for the commit it reports.
+//!
+//! What processes wrote is gathered into tables, which are kept in the repository. A suite that was not
+//! measured here is reported as its table was kept, so that a fresh clone makes the same page.
 
+mod date;
+mod kind;
 mod plots;
 mod row;
+mod svg;
 mod table;
 mod targets;
 
 use std::fmt::Write;
 use std::fs;
+
+use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::cli::ReportArgs;
@@ -60,24 +68,22 @@ const END: &str = "<!-- /bench -->";
 
 /// Replaces the tables on the page and writes the plots.
 pub fn report(args: &ReportArgs) -> Result<()> {
-    let mut tables = Vec::new();
-    for (suite, about) in SUITES {
-        let lines = results::read(&args.results.join(format!("{suite}.jsonl")))?;
-        tables.extend(Table::new(suite, about, lines, args.commit.as_deref())?);
-    }
+    let tables = tables(args)?;
     if tables.is_empty() {
         return Err("there are no results to report".into());
     }
     fs::create_dir_all(&args.plots)?;
     let mut text = String::new();
-    let (machine, limits) = limits(args)?;
-    writeln!(text, "{}", limits_markdown(&machine, &limits))?;
-    writeln!(text, "{}", targets::markdown(&tables, &limits))?;
+    let limits = limits(args)?;
+    writeln!(text, "{}", limits_markdown(&limits))?;
+    writeln!(text, "{}", targets::markdown(&tables, &limits.rows))?;
     writeln!(text, "{}", lost(&tables))?;
     for table in &tables {
         let plot = args.plots.join(format!("{}.svg", table.suite));
         plots::draw(table, &plot)?;
-        writeln!(text, "{}", table.markdown())?;
+        let about = SUITES.iter().find(|(suite, _)| *suite == table.suite);
+        let about = about.map_or("", |(_, about)| about);
+        writeln!(text, "{}", table.markdown(about))?;
         if table.suite == "scale" {
             plots::draw_growth(table, &args.plots.join("growth.svg"))?;
             writeln!(
@@ -96,6 +102,27 @@ pub fn report(args: &ReportArgs) -> Result<()> {
     Ok(())
 }
 
+/// Every suite: gathered and kept if it was measured here, else as it was kept.
+fn tables(args: &ReportArgs) -> Result<Vec<Table>> {
+    let commit = args.commit.as_deref();
+    fs::create_dir_all(&args.reported)?;
+    let mut tables = Vec::new();
+    for (suite, _) in SUITES {
+        let file = format!("{suite}.jsonl");
+        let kept = args.reported.join(&file);
+        let lines = results::read(&args.results.join(&file))?;
+        if let Some(table) = Table::gather(suite, lines, commit)? {
+            table.save(&kept)?;
+            tables.push(table);
+        } else if let Some(table) = Table::load(&kept)?
+            && commit.is_none_or(|commit| commit == table.commit)
+        {
+            tables.push(table);
+        }
+    }
+    Ok(tables)
+}
+
 /// The page with other text between its marks.
 fn replaced(page: &str, text: &str) -> Result<String> {
     let marks = page.split_once(BEGIN);
@@ -109,12 +136,25 @@ fn replaced(page: &str, text: &str) -> Result<String> {
     ))
 }
 
-/// The limits of the newest machine, as they were measured before the suites: the medians of all times.
-fn limits(args: &ReportArgs) -> Result<(String, Vec<Limit>)> {
+/// What a machine can do at best.
+#[derive(Default, Serialize, Deserialize)]
+struct Limits {
+    machine: String,
+    rows: Vec<Limit>,
+}
+
+/// The limits of the newest machine, as they were measured before the suites: the medians of all
+/// times. Kept like the tables, and as they were kept if none were measured here.
+fn limits(args: &ReportArgs) -> Result<Limits> {
+    let kept = args.reported.join("limits.json");
     let lines = results::read(&args.results.join("limits.jsonl"))?;
-    let machine = lines
-        .last()
-        .map_or_else(String::new, |line| line.machine.clone());
+    let Some(last) = lines.last() else {
+        return match fs::read_to_string(&kept) {
+            Ok(text) => Ok(serde_json::from_str(&text)?),
+            Err(_) => Ok(Limits::default()),
+        };
+    };
+    let machine = last.machine.clone();
     let mut found: Vec<(String, String, Vec<f64>)> = Vec::new();
     for line in lines.into_iter().filter(|line| line.machine == machine) {
         for row in line
@@ -127,20 +167,26 @@ fn limits(args: &ReportArgs) -> Result<(String, Vec<Limit>)> {
             }
         }
     }
-    let limits = found.into_iter().map(|(name, unit, values)| Limit {
+    let rows = found.into_iter().map(|(name, unit, values)| Limit {
         name,
         unit,
         spread: Spread::of(&values),
     });
-    Ok((machine, limits.collect()))
+    let limits = Limits {
+        machine,
+        rows: rows.collect(),
+    };
+    fs::write(&kept, serde_json::to_string_pretty(&limits)? + "\n")?;
+    Ok(limits)
 }
 
-fn limits_markdown(machine: &str, limits: &[Limit]) -> String {
+fn limits_markdown(limits: &Limits) -> String {
     let mut text = format!(
-        "### The machine and its limits\n\n{machine}.\n\n\
-         | limit | median (least–most) | |\n| --- | ---: | --- |\n"
+        "### The machine and its limits\n\n{}.\n\n\
+         | limit | median (least–most) | |\n| --- | ---: | --- |\n",
+        limits.machine
     );
-    for Limit { name, unit, spread } in limits {
+    for Limit { name, unit, spread } in &limits.rows {
         text += &format!("| {name} | {} | {unit} |\n", spread.text());
     }
     text
@@ -150,7 +196,7 @@ fn limits_markdown(machine: &str, limits: &[Limit]) -> String {
 fn lost(tables: &[Table]) -> String {
     let rows = tables.iter().flat_map(|table| {
         let rows = table.rows.iter();
-        rows.filter_map(move |row| Some((table.suite.as_str(), row, row.advantage()?)))
+        rows.filter_map(move |row| Some((table.suite.as_str(), row, row.best.as_ref()?)))
     });
     let mut lost: Vec<_> = rows
         .filter(|(.., advantage)| advantage.spread.median < 1.0)

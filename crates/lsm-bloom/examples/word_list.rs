@@ -1,4 +1,4 @@
-//! Spell checking with a filter of ten bits a word instead of the words.
+//! Spell checking with a filter instead of the words: some nine bits a word where words are many.
 //!
 //! ```text
 //! cargo run -p lsm-bloom --example word_list -- their thier

@@ -1,4 +1,4 @@
-//! Reads of keys that are not there: the filter of each run says so, and no block is read.
+//! Reads of keys that are not there: the filter of each run says so, and next to no block is read.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 

@@ -21,7 +21,7 @@ use lsm_db::{Batch, Bytes, Durability, Error as StoreError, Lsm, LsmConfig};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-const CONSUMERS: usize = 2;
+const CONSUMERS: u64 = 2;
 
 /// Appends `count` items.
 fn produce(db: &Lsm, next: &AtomicU64, count: u64) -> lsm_db::Result<()> {
@@ -71,14 +71,19 @@ fn main() -> Outcome<()> {
     let start = Instant::now();
     thread::scope(|scope| -> Outcome<()> {
         let producer = scope.spawn(|| produce(&db, &next, count - count / 10));
-        let consumer = || consume(&db, count / CONSUMERS as u64);
-        let consumers = [(); CONSUMERS].map(|()| scope.spawn(consumer));
-        for consumer in consumers {
+        // Together they take every item, also if the items do not divide evenly.
+        let db = &db;
+        let shares = (0..CONSUMERS).map(|at| (count + at) / CONSUMERS);
+        let consumers = shares.map(|share| scope.spawn(move || consume(db, share)));
+        for consumer in consumers.collect::<Vec<_>>() {
             consumer.join().map_err(|_| "a consumer panicked")??;
         }
         Ok(producer.join().map_err(|_| "the producer panicked")??)
     })?;
     let rate = count as f64 / start.elapsed().as_secs_f64();
+    if db.first()?.is_some() {
+        return Err("an item was left".into());
+    }
     println!("{count} items taken, {rate:.0} a second");
     println!("{}", db.stats());
     Ok(())

@@ -84,6 +84,8 @@ pub(super) fn run(suite: &str, args: &PeersArgs) -> Result<(), String> {
     if suite == "report" {
         command
             .arg("report")
+            .arg("--reported")
+            .arg(root.join("benches/reported"))
             .arg("--page")
             .arg(root.join("docs/PERFORMANCE.md"))
             .arg("--plots")

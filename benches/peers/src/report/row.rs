@@ -1,15 +1,30 @@
-//! A row of a table: the values of every engine and round, and what they say of ours.
+//! A row of a table: what every engine reached, and what that says of ours.
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::results::Better;
 
-/// The median of some values, with the least and the greatest.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The median of some values, with the least and the greatest. Kept as an array of the three.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "[f64; 3]", into = "[f64; 3]")]
 pub struct Spread {
     pub median: f64,
     pub min: f64,
     pub max: f64,
+}
+
+impl From<[f64; 3]> for Spread {
+    fn from([median, min, max]: [f64; 3]) -> Self {
+        Self { median, min, max }
+    }
+}
+
+impl From<Spread> for [f64; 3] {
+    fn from(spread: Spread) -> Self {
+        [spread.median, spread.min, spread.max]
+    }
 }
 
 impl Spread {
@@ -19,7 +34,7 @@ impl Spread {
         sorted.sort_by(f64::total_cmp);
         let middle = sorted.len() / 2;
         let median = match (sorted.get(middle), sorted.get(middle.wrapping_sub(1))) {
-            (Some(upper), Some(lower)) if sorted.len() % 2 == 0 => (upper + lower) / 2.0,
+            (Some(upper), Some(lower)) if sorted.len().is_multiple_of(2) => (upper + lower) / 2.0,
             (Some(upper), _) => *upper,
             _ => f64::NAN,
         };
@@ -30,17 +45,13 @@ impl Spread {
         }
     }
 
-    /// `median (min–max)`, or the value alone if there is no other.
+    /// `median (min–max)`, or the value alone if the others look the same.
     pub fn text(&self) -> String {
-        if self.min == self.max {
-            return short(self.median);
+        let [median, min, max] = <[f64; 3]>::from(*self).map(short);
+        if min == median && median == max {
+            return median;
         }
-        format!(
-            "{} ({}–{})",
-            short(self.median),
-            short(self.min),
-            short(self.max)
-        )
+        format!("{median} ({min}–{max})")
     }
 }
 
@@ -57,7 +68,7 @@ pub fn short(value: f64) -> String {
     }
 }
 
-/// A figure for every engine and round.
+/// A figure for every engine and round, as they were measured.
 #[derive(Default)]
 pub struct Values(BTreeMap<String, BTreeMap<usize, f64>>);
 
@@ -67,28 +78,22 @@ impl Values {
         rounds.insert(round, value);
     }
 
-    fn spread(&self, engine: &str) -> Option<Spread> {
-        let values: Vec<f64> = self.0.get(engine)?.values().copied().collect();
-        Some(Spread::of(&values))
+    /// The spread of each engine over its rounds.
+    pub fn spreads(&self) -> BTreeMap<String, Spread> {
+        let spreads = self.0.iter().map(|(engine, rounds)| {
+            let values: Vec<f64> = rounds.values().copied().collect();
+            (engine.clone(), Spread::of(&values))
+        });
+        spreads.collect()
     }
 
-    fn peers(&self) -> Vec<&str> {
-        let peers = self.0.keys().filter(|engine| *engine != "ours");
-        peers.map(String::as_str).collect()
-    }
-
-    /// Ours against the best of those peers that are named and were measured.
-    fn advantage(&self, better: Better, peers: &[&str]) -> Option<Advantage> {
-        let advantage = |ours: f64, peer: f64| match better {
-            Better::More => ours / peer,
-            Better::Less => peer / ours,
-        };
+    /// Ours against the best peer.
+    pub fn advantage(&self, better: Better) -> Option<Advantage> {
+        let peers = || self.0.iter().filter(|(engine, _)| *engine != "ours");
         let of_round = |(round, ours): (&usize, &f64)| {
-            let of_peers = peers
-                .iter()
-                .filter_map(|peer| self.0.get(*peer)?.get(round));
-            let advantages = of_peers.map(|peer| advantage(*ours, *peer));
-            // Nothing is so many times nothing.
+            let of_peers = peers().filter_map(|(_, rounds)| rounds.get(round));
+            let advantages = of_peers.map(|peer| times_better(better, *ours, *peer));
+            // A quotient of nothing and nothing says nothing.
             advantages
                 .reduce(f64::min)
                 .filter(|times| times.is_finite())
@@ -97,67 +102,73 @@ impl Values {
         if by_round.is_empty() {
             return None;
         }
-        let ours = self.spread("ours")?.median;
-        let medians = peers.iter().filter_map(|peer| {
-            let median = self.spread(peer)?.median;
-            Some((*peer, advantage(ours, median)))
+        let spreads = self.spreads();
+        let ours = spreads.get("ours")?.median;
+        let medians = peers().filter_map(|(peer, _)| {
+            let median = spreads.get(peer)?.median;
+            Some((peer, times_better(better, ours, median)))
         });
         let (best_peer, _) = medians.min_by(|(_, a), (_, b)| a.total_cmp(b))?;
         Some(Advantage {
             spread: Spread::of(&by_round),
-            best_peer: best_peer.to_owned(),
+            best_peer: best_peer.clone(),
         })
     }
 }
 
-/// How many times better ours is than the best of some peers. Above 1 ours is better, whichever way
-/// the figure goes.
+/// How many times better ours is. Above 1 ours is better, whichever way the figure goes.
+fn times_better(better: Better, ours: f64, peer: f64) -> f64 {
+    match better {
+        Better::More => ours / peer,
+        Better::Less => peer / ours,
+    }
+}
+
+/// How many times better ours is than the best peer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Advantage {
     /// Over the rounds: in each, ours against the best peer of that round.
+    #[serde(rename = "times")]
     pub spread: Spread,
     /// The best by its median.
+    #[serde(rename = "peer")]
     pub best_peer: String,
 }
 
 /// A line of a table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableRow {
     pub name: String,
     pub unit: String,
     pub better: Better,
-    pub values: Values,
-    /// Microseconds of processor time for each operation.
-    pub processor: Values,
+    /// What each engine reached.
+    pub values: BTreeMap<String, Spread>,
+    /// Ours against the best peer of each round; none without a peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<Advantage>,
+    /// The same by processor time, which depends less on what else the machine did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processor: Option<Spread>,
 }
 
 impl TableRow {
-    pub fn new(name: String, unit: String, better: Better) -> Self {
-        Self {
-            name,
-            unit,
-            better,
-            values: Values::default(),
-            processor: Values::default(),
-        }
-    }
-
     pub fn spread(&self, engine: &str) -> Option<Spread> {
-        self.values.spread(engine)
+        self.values.get(engine).copied()
     }
 
-    /// Against all peers.
-    pub fn advantage(&self) -> Option<Advantage> {
-        self.advantage_over(&self.values.peers())
-    }
-
-    /// Against the best of those that are named and were measured.
-    pub fn advantage_over(&self, peers: &[&str]) -> Option<Advantage> {
-        self.values.advantage(self.better, peers)
-    }
-
-    /// The same by processor time, which depends less on what else the machine did.
-    pub fn processor_advantage(&self) -> Option<Advantage> {
-        self.processor
-            .advantage(Better::Less, &self.processor.peers())
+    /// How many times better ours is than one peer: of the medians, and the least and the most that
+    /// any round of the one and any round of the other give.
+    pub fn times(&self, peer: &str) -> Option<Spread> {
+        let (ours, peer) = (self.spread("ours")?, self.spread(peer)?);
+        let times = |ours, peer| times_better(self.better, ours, peer);
+        let corners = [times(ours.min, peer.max), times(ours.max, peer.min)];
+        let spread = Spread {
+            median: times(ours.median, peer.median),
+            min: corners[0].min(corners[1]),
+            max: corners[0].max(corners[1]),
+        };
+        let is_some = spread.median.is_finite() && spread.median > 0.0;
+        is_some.then_some(spread)
     }
 }
 
@@ -165,52 +176,67 @@ impl TableRow {
 mod tests {
     use super::*;
 
-    fn row(better: Better, values: &[(&str, [f64; 2])]) -> TableRow {
-        let mut row = TableRow::new("row".to_owned(), "/s".to_owned(), better);
+    fn values(values: &[(&str, [f64; 2])]) -> Values {
+        let mut all = Values::default();
         for (engine, rounds) in values {
             for (round, value) in rounds.iter().enumerate() {
-                row.values.insert(engine, round, *value);
+                all.insert(engine, round, *value);
             }
         }
-        row
+        all
     }
 
     #[test]
     fn an_advantage_is_over_the_best_peer_of_each_round() {
-        let values = [
+        let values = values(&[
             ("ours", [10.0, 30.0]),
             ("a", [5.0, 10.0]),
             ("b", [4.0, 20.0]),
-        ];
-        let advantage = row(Better::More, &values).advantage();
-        let spread = advantage.map(|advantage| advantage.spread);
-        let expected = Spread {
-            median: 1.75,
-            min: 1.5,
-            max: 2.0,
-        };
-        assert_eq!(spread, Some(expected));
+        ]);
+        let spread = values.advantage(Better::More).map(|best| best.spread);
+        assert_eq!(spread, Some([1.75, 1.5, 2.0].into()));
     }
 
     #[test]
     fn where_less_is_better_half_as_much_is_twice_as_good() {
-        let values = [
+        let values = values(&[
             ("ours", [10.0, 10.0]),
             ("a", [20.0, 20.0]),
             ("b", [40.0, 40.0]),
-        ];
-        let advantage = row(Better::Less, &values).advantage();
-        let found = advantage.map(|advantage| (advantage.spread.median, advantage.best_peer));
+        ]);
+        let best = values.advantage(Better::Less);
+        let found = best.map(|best| (best.spread.median, best.best_peer));
         assert_eq!(found, Some((2.0, "a".to_owned())));
     }
 
     #[test]
     fn without_a_peer_there_is_no_advantage() {
-        assert!(
-            row(Better::More, &[("ours", [1.0, 1.0])])
-                .advantage()
-                .is_none()
-        );
+        let alone = values(&[("ours", [1.0, 1.0])]);
+        assert_eq!(alone.advantage(Better::More), None);
+    }
+
+    #[test]
+    fn a_bar_spans_what_any_two_rounds_give() {
+        let measured = [("ours", [10.0, 20.0]), ("a", [2.0, 5.0])];
+        let row = |better| TableRow {
+            name: String::new(),
+            unit: String::new(),
+            better,
+            values: values(&measured).spreads(),
+            best: None,
+            processor: None,
+        };
+        let more = row(Better::More).times("a");
+        assert_eq!(more, Some([15.0 / 3.5, 2.0, 10.0].into()));
+        let less = row(Better::Less).times("a");
+        assert_eq!(less, Some([3.5 / 15.0, 0.1, 0.5].into()));
+        assert_eq!(row(Better::More).times("b"), None);
+    }
+
+    #[test]
+    fn a_spread_that_cannot_be_seen_is_not_shown() {
+        assert_eq!(Spread::from([1.07, 1.0699, 1.0701]).text(), "1.07");
+        assert_eq!(Spread::from([1.5, 1.0, 2.0]).text(), "1.50 (1.00–2.00)");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the project wants to reach, and whether the results say that it did. Missed ones stay.
 
+use serde::{Deserialize, Serialize};
+
 use super::row::{Spread, short};
 use super::table::Table;
 
@@ -157,6 +159,7 @@ const TARGETS: &[Target] = &[
 ];
 
 /// A limit of the machine.
+#[derive(Serialize, Deserialize)]
 pub struct Limit {
     pub name: String,
     pub unit: String,
@@ -207,10 +210,10 @@ fn judge(table: &Table, target: &Target, limits: &[Limit]) -> Vec<Judged> {
     let judged = match target.bound {
         Bound::Times(peers, least) => {
             let advantages = peers.iter().filter_map(|peer| {
-                let advantage = row.advantage_over(&[peer])?;
+                let spread = row.times(peer)?;
                 Some(Judged {
-                    measured: format!("{} ×", advantage.spread.text()),
-                    ..times(peer, least, advantage.spread.median)
+                    measured: format!("{} ×", spread.text()),
+                    ..times(peer, least, spread.median)
                 })
             });
             return advantages.collect();
