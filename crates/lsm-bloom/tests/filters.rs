@@ -161,8 +161,9 @@ const NUMBERS: [Numbers; 12] = [
 #[test]
 fn a_growing_filter_tells_numbers_apart_that_are_no_hashes() {
     const KEYS: u64 = 100_000;
+    let keys_expected = usize::try_from(KEYS).unwrap();
     for (name, number) in NUMBERS {
-        let filter = ConcurrentFilter::new(KEYS as usize, 12);
+        let filter = ConcurrentFilter::new(keys_expected, 12);
         let hash = |key| KeyHash::from_u64(number(key));
         // Every other one, so that the absent ones lie between them.
         (0..KEYS).for_each(|key| filter.insert(hash(2 * key)));

@@ -11,7 +11,7 @@ use super::SharedDisk;
 use super::disk::InodeId;
 use super::handle::{SimFile, SimLock};
 use crate::sync_latch::SyncLatch;
-use crate::{DirEntry, Directory, EntryKind, File, FileLock, FileName};
+use crate::{DirEntry, Directory, DirectoryId, EntryKind, File, FileLock, FileName};
 
 /// A handle on a directory's inode, whatever its name is by now.
 #[derive(Debug)]
@@ -120,5 +120,12 @@ impl Directory for SimDirectory {
 
     fn is_linked(&self) -> io::Result<bool> {
         Ok(self.disk.lock().dir(self.inode)?.is_linked())
+    }
+
+    fn id(&self) -> Option<DirectoryId> {
+        Some(DirectoryId {
+            file_system: self.disk.number(),
+            node: self.inode.number(),
+        })
     }
 }
