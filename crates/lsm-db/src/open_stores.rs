@@ -5,24 +5,27 @@
 //! makes an error say more and decides nothing. It keeps nothing alive. Reads and writes never come
 //! here.
 //!
-//! There is no lock: a child that was forked off may open a store of its own, and would wait for ever
-//! for one that another thread of its parent held. What the registry holds there is its parent's, and
-//! counts for nothing.
+//! The lock is tried and never waited for without end: a child that was forked off may open a store of
+//! its own, while the lock is one that another thread of its parent held. What the registry holds there
+//! is its parent's, and counts for nothing. An `ArcSwap` would do without a lock, but a second kind of
+//! it in this crate has the compiler keep its loads out of line, which costs each read of a run.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
-use arc_swap::ArcSwapOption;
 use lsm_fs::{Directory, DirectoryId};
 
 use crate::Holder;
 use crate::held::HeldViews;
 use crate::run::RunContext;
+use crate::sync::try_locked;
 
-/// Replaced as a whole by each open and by the end of each store, which may be a thousand: a copy of
-/// it is that many reference counts.
-static OPEN: ArcSwapOption<Vec<Arc<OpenStore>>> = ArcSwapOption::const_empty();
+static OPEN: Mutex<Vec<Arc<OpenStore>>> = Mutex::new(Vec::new());
+
+/// How often the lock is tried: arbitrary. It is held for microseconds, and each try lets other threads
+/// go on first. Beyond that the message of an error lacks something, and nothing else does.
+const TRIES_MAX: u32 = 10_000;
 
 #[derive(Debug)]
 struct OpenStore {
@@ -81,28 +84,31 @@ pub(crate) fn note(
         held_views: Arc::downgrade(held_views),
         context: Arc::downgrade(context),
     });
-    replace(|open| open.push(Arc::clone(&opened)));
+    let _ = with_alive(|open| open.push(opened));
 }
 
 /// A store is gone, and so are all that read it.
 pub(crate) fn forget_gone() {
-    replace(|_| {});
+    let _ = with_alive(|_| {});
 }
 
-fn replace(change: impl Fn(&mut Vec<Arc<OpenStore>>)) {
-    OPEN.rcu(|open| {
-        let open = open.as_deref().map(Vec::as_slice).unwrap_or_default();
-        let is_alive = |store: &&Arc<OpenStore>| store.held_views.strong_count() > 0;
-        let mut next: Vec<_> = open.iter().filter(is_alive).cloned().collect();
-        change(&mut next);
-        (!next.is_empty()).then(|| Arc::new(next))
-    });
+/// Calls `then` with the stores that are alive, under the lock; `None` if it could not be had. A store
+/// whose end comes back here must not end in it.
+fn with_alive<T>(then: impl FnOnce(&mut Vec<Arc<OpenStore>>) -> T) -> Option<T> {
+    for _ in 0..TRIES_MAX {
+        if let Some(mut open) = try_locked(&OPEN) {
+            open.retain(|store| store.held_views.strong_count() > 0);
+            return Some(then(&mut open));
+        }
+        std::thread::yield_now();
+    }
+    None
 }
 
 /// What of this process holds a directory, if anything does.
 pub(crate) fn holder_of(directory: &dyn Directory) -> Option<Holder> {
     let place = Place::of(directory);
-    let open = OPEN.load_full()?;
+    let open = with_alive(|open| open.clone())?;
     let mut holders = open.iter().filter(|store| store.place.is(&place));
     holders.find_map(|store| store.holder())
 }
@@ -150,12 +156,9 @@ mod tests {
         told(false, 1);
         drop(cursor);
         assert_eq!(holder(&disk, "/store"), None);
-        let places = OPEN.load_full();
+        let places = with_alive(|open| open.clone()).unwrap();
         let id = disk.open_dir(Path::new("/store")).unwrap().id();
-        let is_left = places
-            .iter()
-            .flat_map(|open| open.iter())
-            .any(|open| open.place.id == id);
+        let is_left = places.iter().any(|open| open.place.id == id);
         assert!(!is_left, "a store that is gone takes memory");
     }
 
