@@ -30,6 +30,11 @@ const BLOCKS_MAX: usize = 1 << 24;
 /// values of the same words, and no later value lacks a bit; therefore the filter's own accesses are
 /// all `Relaxed`. An insert that runs beside the query may or may not be seen.
 ///
+/// # Hashes
+///
+/// Numbers that are no hashes will do: counters, multiples, addresses. The filter mixes what it is
+/// given before it chooses a block and bits, so the rates above hold for these too.
+///
 /// ```
 /// use lsm_bloom::{ConcurrentFilter, KeyHasher};
 ///
@@ -63,10 +68,11 @@ impl ConcurrentFilter {
     /// Adds a key. One that is there already writes nothing.
     #[inline]
     pub fn insert(&self, hash: KeyHash) {
-        let Some(block) = self.block(hash) else {
+        let mixed = mix(hash);
+        let Some(block) = self.block(mixed) else {
             return;
         };
-        for (word, mask) in block.0.iter().zip(masks(hash)) {
+        for (word, mask) in block.0.iter().zip(masks(mixed)) {
             // Looking first keeps the cache line shared if the bits are there.
             if word.load(Ordering::Relaxed) & mask != mask {
                 word.fetch_or(mask, Ordering::Relaxed);
@@ -79,13 +85,14 @@ impl ConcurrentFilter {
     #[inline]
     #[must_use]
     pub fn may_contain(&self, hash: KeyHash) -> bool {
-        let Some(block) = self.block(hash) else {
+        let mixed = mix(hash);
+        let Some(block) = self.block(mixed) else {
             return true;
         };
         block
             .0
             .iter()
-            .zip(masks(hash))
+            .zip(masks(mixed))
             .all(|(word, mask)| word.load(Ordering::Relaxed) & mask == mask)
     }
 
@@ -95,20 +102,32 @@ impl ConcurrentFilter {
         size_of::<Self>() + size_of_val(&*self.blocks)
     }
 
-    /// Scales the upper half of the hash to a block; there is always one.
+    /// Scales the upper half of the mixed hash to a block; there is always one.
     #[inline]
-    fn block(&self, hash: KeyHash) -> Option<&Block> {
+    fn block(&self, mixed: u64) -> Option<&Block> {
         let blocks = u64::try_from(self.blocks.len()).ok()?;
-        let index = ((hash.to_u64() >> 32) * blocks) >> 32;
+        let index = ((mixed >> 32) * blocks) >> 32;
         self.blocks.get(usize::try_from(index).ok()?)
     }
 }
 
-/// Two bits for each word, from the upper 48 bits of a product that all of the hash goes into. The
-/// upper half of the hash alone would be used up by the choice of the block.
+/// 2^64 divided by the golden ratio: neighbouring numbers times this are far apart.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+/// A multiplier of the finalizer of MurmurHash3, so that the two steps do not add up to one.
+const SPREAD_AGAIN: u64 = 0xff51_afd7_ed55_8ccd;
+
+/// Spreads a hash over all 64 bits. Two hashes that differ stay different. Without it the numbers
+/// below 2^32 would all have the first block, which is soon full of ones.
 #[inline]
-fn masks(hash: KeyHash) -> [u64; WORDS] {
-    let bits = hash.to_u64().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+fn mix(hash: KeyHash) -> u64 {
+    hash.to_u64().wrapping_mul(SPREAD)
+}
+
+/// Two bits for each word, from the upper 48 bits of a product. The keys of a block have the upper bits
+/// of `mixed` in common, so these are folded into the lower ones, which tell the keys apart.
+#[inline]
+fn masks(mixed: u64) -> [u64; WORDS] {
+    let bits = (mixed ^ (mixed >> 32)).wrapping_mul(SPREAD_AGAIN);
     let mask = |shift: u32| (1 << ((bits >> shift) & 63)) | (1 << ((bits >> (shift + 6)) & 63));
     [mask(52), mask(40), mask(28), mask(16)]
 }

@@ -7,12 +7,25 @@ use twox_hash::XxHash3_64;
 
 /// The hash of a key under the seed of one database.
 ///
-/// All 64 bits are meant to be evenly spread; the filters use every one of them.
+/// The filters use all 64 bits, and mix them first: any numbers that differ where keys differ will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyHash(u64);
 
 impl KeyHash {
-    /// Takes a hash that was made elsewhere, with all 64 bits evenly spread.
+    /// Takes a hash that was made elsewhere, or a number that identifies a key: a counter will do.
+    ///
+    /// Keys with the same number are one key to a filter. Numbers chosen by an adversary can make a
+    /// filter say "maybe" to everything: hash those with a [`KeyHasher`].
+    ///
+    /// ```
+    /// use lsm_bloom::{ConcurrentFilter, KeyHash};
+    ///
+    /// let seen = ConcurrentFilter::new(1000, 12);
+    /// (0..1000).for_each(|order| seen.insert(KeyHash::from_u64(order)));
+    /// assert!(seen.may_contain(KeyHash::from_u64(999)));
+    /// let others = (1000..2000).filter(|order| seen.may_contain(KeyHash::from_u64(*order)));
+    /// assert!(others.count() < 20); // about five
+    /// ```
     #[must_use]
     pub const fn from_u64(hash: u64) -> Self {
         Self(hash)

@@ -220,7 +220,7 @@ fn refuse_unnamed(
     unnamed: &[u64],
 ) -> Result<()> {
     match (unnamed.first(), named) {
-        (Some(id), None) => Err(Error::corrupt_file(
+        (Some(id), None) => Err(Error::no_manifest(
             "runs without a manifest",
             &directory.path_of(&run_file_name(*id)),
         )),
@@ -238,8 +238,7 @@ fn describe(directory: &dyn Directory, id: u64) -> Result<Option<Arc<RunMeta>>> 
     let path = directory.path_of(&name);
     let run = match open_run(directory, &name) {
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            let reason = "a run that the manifest names is missing";
-            return Err(Error::corrupt_file(reason, &path));
+            return Err(Error::missing_run(&path));
         }
         opened => opened?,
     };
@@ -273,7 +272,7 @@ pub(crate) fn refuse_without_manifest(listing: &Listing) -> Result<()> {
     match listing.segments.first().or(run) {
         Some((_, file)) => {
             let reason = "runs or log segments without a manifest";
-            Err(Error::corrupt_file(reason, &listing.path_of(file)))
+            Err(Error::no_manifest(reason, &listing.path_of(file)))
         }
         None => Ok(()),
     }

@@ -49,6 +49,19 @@ impl SetAside {
     }
 }
 
+/// The keys of a job are its own as long as this is kept. However the job ends, they are given back.
+#[derive(Debug)]
+pub(crate) struct Claimed<'e> {
+    claims: &'e Mutex<Claims>,
+    id: ClaimId,
+}
+
+impl Drop for Claimed<'_> {
+    fn drop(&mut self) {
+        locked(self.claims).release(self.id);
+    }
+}
+
 /// Whether the lane is going to choose its next job.
 #[derive(Debug, Default)]
 pub(crate) struct Choice {
@@ -201,12 +214,20 @@ impl Engine {
     pub(crate) fn claim_job(
         &self,
         choose: impl FnOnce(&Version, &Claims, &dyn Fn(RunId) -> bool) -> Option<Job>,
-    ) -> Option<(Job, ClaimId)> {
+    ) -> Option<(Job, Claimed<'_>)> {
         let mut claims = locked(&self.claims);
         let version = Arc::clone(&self.view().tree.version);
         let job = choose(&version, &claims, &|id| self.set_aside.contains(id))?;
-        let claim = claims.claim(&job);
-        Some((job, claim))
+        let claimed = self.claim(&mut claims, &job);
+        Some((job, claimed))
+    }
+
+    /// Claims the keys of a job, with the lock of the claims, which is let go of before the claim is.
+    pub(crate) fn claim(&self, claims: &mut Claims, job: &Job) -> Claimed<'_> {
+        Claimed {
+            id: claims.claim(job),
+            claims: &self.claims,
+        }
     }
 
     /// The damaged input, if the error names it; otherwise all of them.
@@ -232,7 +253,7 @@ impl Engine {
     }
 
     /// As [`carry_out`](Self::carry_out), and notes how fast it went, which is how fast writers may go.
-    pub(crate) fn run_job(self: &Arc<Self>, job: &Job, claim: ClaimId) -> Result<(), Failure> {
+    pub(crate) fn run_job(self: &Arc<Self>, job: &Job, claim: Claimed<'_>) -> Result<(), Failure> {
         let start = self.pool.scheduler().now();
         self.carry_out(job, claim)?;
         let took = self.pool.scheduler().now().saturating_sub(start);
@@ -240,13 +261,13 @@ impl Engine {
         Ok(())
     }
 
-    fn carry_out(self: &Arc<Self>, job: &Job, claim: ClaimId) -> Result<(), Failure> {
+    fn carry_out(self: &Arc<Self>, job: &Job, claim: Claimed<'_>) -> Result<(), Failure> {
         let settled = self.settle().map_err(Failure::from);
         let done = settled.and_then(|()| match job.kind {
             JobKind::Move => Ok(self.install_job(job, move_edit(job))?),
             JobKind::Merge => self.merge(job),
         });
-        locked(&self.claims).release(claim);
+        drop(claim);
         if done.is_ok() && job.l0_input_bytes() > 0 {
             self.run_context.l0_reads.done(job);
         }

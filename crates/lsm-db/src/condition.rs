@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::commit::Request;
-use crate::{Batch, Error, Result};
+use crate::{Batch, Error, Required, Result};
 
 /// The members of a group that are not applied, by their place in it, and why.
 pub(crate) type Rejections = BTreeMap<usize, Error>;
@@ -65,7 +65,13 @@ impl<'a> Accepted<'a> {
                 None => has_value(key, expected.value())?,
             };
             if !is_met {
-                return Err(Error::ConditionFailed { key: key.to_vec() });
+                return Err(Error::ConditionFailed {
+                    key: key.to_vec(),
+                    required: match expected.value() {
+                        None => Required::Absent,
+                        Some(_) => Required::Value,
+                    },
+                });
             }
         }
         Ok(())

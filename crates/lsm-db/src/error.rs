@@ -3,9 +3,11 @@
 //! The errors of the crates below are turned into this one here and nowhere else, so that a leaf
 //! can change its own enum alone.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The result of a store's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -75,24 +77,27 @@ pub enum Error {
     ///
     /// An outcome, not a failure: read again, and decide anew. It is as durable as the write was
     /// to be, see [`Lsm::write_with`](crate::Lsm::write_with).
-    #[error(
-        "condition failed: the key \"{}\" does not have the value required",
-        shown(key)
-    )]
+    #[error("condition failed: the key \"{}\" {required}", shown(key))]
     #[non_exhaustive]
     ConditionFailed {
         /// The first key that was not as required.
         key: Vec<u8>,
+        /// What was required of it.
+        required: Required,
     },
 
     /// The directory is open already, and stayed so for
-    /// [`lock_timeout`](crate::LsmConfig::lock_timeout): by this process or another, or by an
-    /// iterator of an earlier handle that is still alive. Drop that one first.
-    #[error("the store is open already: {} is locked", path.display())]
+    /// [`lock_timeout`](crate::LsmConfig::lock_timeout): by this process or another.
+    ///
+    /// The usual cause is a snapshot, an iterator or a cursor of an earlier handle that is still alive
+    /// in this process: `holder` counts them. Drop those first.
+    #[error("the store is open already: {} is locked, {}", path.display(), held_by(holder.as_ref()))]
     #[non_exhaustive]
     Locked {
         /// The lock file.
         path: PathBuf,
+        /// What of this process holds it; `None` if nothing is known to, so it is another process.
+        holder: Option<Holder>,
     },
 
     /// The store's directory, or a file that it is writing there, was removed while the store was
@@ -133,6 +138,83 @@ pub enum Error {
         /// The file that says so.
         file: PathBuf,
     },
+}
+
+/// What a [`Batch`](crate::Batch) required of a key that is not so: see [`Error::ConditionFailed`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Required {
+    /// That it has no value. It has one.
+    Absent,
+    /// That it has a certain value. It has another, or none.
+    Value,
+}
+
+impl fmt::Display for Required {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Absent => "has a value, and was required to be absent",
+            Self::Value => "does not have the value required",
+        })
+    }
+}
+
+/// What of this process keeps a store locked: see [`Error::Locked`].
+///
+/// # Examples
+/// ```
+/// use lsm_db::{Error, Lsm};
+/// # let dir = tempfile::tempdir()?;
+/// let store = Lsm::open(dir.path())?;
+/// let forgotten = store.snapshot();
+/// drop(store);
+/// match Lsm::open(dir.path()) {
+///     Err(Error::Locked { holder: Some(holder), .. }) => {
+///         assert!(!holder.is_open);
+///         assert_eq!(holder.readers, 1);
+///     }
+///     other => panic!("the snapshot holds the lock, got {other:?}"),
+/// }
+/// drop(forgotten);
+/// Lsm::open(dir.path())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// Whether a handle of it is open.
+    pub is_open: bool,
+    /// Its snapshots, iterators and cursors that are alive, as
+    /// [`Stats::read_views_held`](crate::Stats::read_views_held) counts them.
+    pub readers: usize,
+    /// How long the oldest of these has been alive, by the clock of its store; `None` if there is none.
+    pub oldest_reader: Option<Duration>,
+}
+
+/// Which of them is to be dropped, on one line.
+fn held_by(holder: Option<&Holder>) -> String {
+    let Some(holder) = holder else {
+        return "by another process".to_owned();
+    };
+    let readers = match holder.readers {
+        0 => None,
+        1 => Some("a snapshot, iterator or cursor that is".to_owned()),
+        several => Some(format!(
+            "{several} snapshots, iterators or cursors that are"
+        )),
+    };
+    let readers = readers.map(|readers| match holder.oldest_reader {
+        Some(age) => format!("{readers} alive in this process, the oldest for {age:.1?}"),
+        None => format!("{readers} alive in this process"),
+    });
+    match (holder.is_open, readers) {
+        (true, None) => "by a handle that is open in this process".to_owned(),
+        (true, Some(readers)) => {
+            format!("by a handle that is open in this process, and by {readers}")
+        }
+        (false, Some(readers)) => format!("by {readers}, though their handle is closed"),
+        (false, None) => "by a handle of this process that is being closed".to_owned(),
+    }
 }
 
 /// Keys can be long, messages should not.
@@ -205,8 +287,20 @@ impl Error {
         )
     }
 
-    /// Whether the cause is a lack of room, which ends by itself when room is made.
-    pub(crate) fn is_no_room(&self) -> bool {
+    /// Whether the cause is a lack of room on the disk, or a quota: `StorageFull` or `QuotaExceeded`.
+    ///
+    /// Nothing of the call was applied. The store goes on reading, and takes writes again once room is
+    /// made. Only a failed *sync* of log or manifest is final whatever its cause: then writes are
+    /// [`Poisoned`](Self::Poisoned) from the next one on.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io;
+    /// let full = lsm_db::Error::from(io::Error::from(io::ErrorKind::StorageFull));
+    /// assert!(full.is_no_room() && !full.is_fatal());
+    /// ```
+    #[must_use]
+    pub fn is_no_room(&self) -> bool {
         match self {
             Self::Io { source, .. } => matches!(
                 source.kind(),
@@ -234,6 +328,44 @@ impl Error {
         }
     }
 
+    /// A run that the manifest names is not there, or what comes to the same. Nothing else is wrong.
+    pub(crate) fn missing_run(file: &Path) -> Self {
+        let file = file.to_path_buf();
+        let shown = file.display();
+        Self::Corruption {
+            reason: "a run that the manifest names is missing",
+            detail: Some(
+                format!(
+                    "{shown}: if it was moved or renamed, put it back; else restore the whole \
+                     directory from a copy; nothing was changed"
+                )
+                .into(),
+            ),
+            file: Some(file),
+            offset: None,
+            block: None,
+        }
+    }
+
+    /// Files of a store that nothing says the order of.
+    pub(crate) fn no_manifest(reason: &'static str, file: &Path) -> Self {
+        let file = file.to_path_buf();
+        let shown = file.display();
+        Self::Corruption {
+            reason,
+            detail: Some(
+                format!(
+                    "{shown}: if MANIFEST was moved, put it back; else restore the whole directory \
+                     from a copy; for an empty store open another directory; nothing was changed"
+                )
+                .into(),
+            ),
+            file: Some(file),
+            offset: None,
+            block: None,
+        }
+    }
+
     /// Work is not done because the handle is being closed.
     pub(crate) fn closing(context: &'static str) -> Self {
         Self::Io {
@@ -247,8 +379,18 @@ impl Error {
         Self::InvalidInput { reason }
     }
 
-    /// The error and its sources on one line, for places that keep text.
-    pub(crate) fn in_full(&self) -> String {
+    /// The error and its sources on one line, for a log. `Display` shows the error alone, as callers
+    /// that walk the sources expect.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io;
+    /// let error = lsm_db::Error::from(io::Error::other("the cable is out"));
+    /// assert_eq!(error.to_string(), "cannot access storage");
+    /// assert_eq!(error.in_full(), "cannot access storage: the cable is out");
+    /// ```
+    #[must_use]
+    pub fn in_full(&self) -> String {
         let mut text = self.to_string();
         let mut source = std::error::Error::source(self);
         while let Some(error) = source {
@@ -287,8 +429,14 @@ impl Error {
                 block: *block,
             },
             Self::InvalidInput { reason } => Self::InvalidInput { reason },
-            Self::ConditionFailed { key } => Self::ConditionFailed { key: key.clone() },
-            Self::Locked { path } => Self::Locked { path: path.clone() },
+            Self::ConditionFailed { key, required } => Self::ConditionFailed {
+                key: key.clone(),
+                required: *required,
+            },
+            Self::Locked { path, holder } => Self::Locked {
+                path: path.clone(),
+                holder: holder.clone(),
+            },
             Self::DirectoryGone { path } => Self::DirectoryGone { path: path.clone() },
             Self::Poisoned { cause } => Self::Poisoned {
                 cause: Arc::clone(cause),

@@ -15,6 +15,7 @@ use lsm_scheduler::Pool;
 use slab::Slab;
 
 use crate::gaps::{Gaps, ReaderGaps};
+use crate::open_stores;
 use crate::publication::Moment;
 use crate::sync::{locked, try_locked};
 use crate::view::ReadView;
@@ -84,6 +85,12 @@ pub(crate) struct HeldStats {
     pub(crate) run_bytes: u64,
 }
 
+impl Drop for HeldViews {
+    fn drop(&mut self) {
+        open_stores::forget_gone();
+    }
+}
+
 impl HeldViews {
     /// None so far; ages are told by the clock of `pool`.
     pub(crate) fn new(pool: Pool) -> Arc<Self> {
@@ -91,6 +98,19 @@ impl HeldViews {
             pool,
             held: Mutex::default(),
         })
+    }
+
+    /// How many are held, and how long the oldest has been; `None` in a child that was forked off, where
+    /// they are another process's.
+    pub(crate) fn readers(&self) -> Option<(usize, Option<Duration>)> {
+        if !self.pool.is_ours() {
+            return None;
+        }
+        let held = locked(&self.held);
+        let oldest = held.iter().map(|(_, held)| held.since).min();
+        let count = held.len();
+        drop(held);
+        Some((count, oldest.map(|since| self.now().saturating_sub(since))))
     }
 
     /// The registry's lock. `None` in a child that was forked off while another thread held it, which

@@ -178,7 +178,10 @@ mod tests {
         assert_eq!(forged.kind(), "InvalidInput");
         assert_eq!(forged.caption(), error.caption());
         assert!(!forged.is_fatal());
-        let error = Error::ConditionFailed { key: b"k".to_vec() };
+        let error = Error::ConditionFailed {
+            key: b"k".to_vec(),
+            required: crate::Required::Absent,
+        };
         let forged: &dyn ForgeError = &error;
         assert_eq!(forged.kind(), "ConditionFailed");
         assert!(!forged.is_fatal());

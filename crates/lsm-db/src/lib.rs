@@ -10,6 +10,7 @@ mod compaction;
 mod condition;
 mod config;
 mod cursor;
+mod damage;
 mod engine;
 mod error;
 mod filter;
@@ -28,6 +29,7 @@ mod legacy_log;
 mod listing;
 mod lsm;
 mod manual;
+mod open_stores;
 mod publication;
 mod range;
 mod reaper;
@@ -56,12 +58,12 @@ pub use crate::config::{
     Durability, LsmConfig,
 };
 pub use crate::cursor::Cursor;
-pub use crate::error::{Error, Result};
+pub use crate::error::{Error, Holder, Required, Result};
 pub use crate::lsm::Lsm;
 pub use crate::range::Range;
 pub use crate::scan::Scan;
 pub use crate::snapshot::Snapshot;
-pub use crate::stats::{LevelStats, Stats};
+pub use crate::stats::{DamagedFile, LevelStats, Stats};
 
 /// The names that most programs need, in one `use`.
 ///

@@ -13,10 +13,10 @@ use std::collections::VecDeque;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use lsm_compact::{ClaimId, Cursor, Job, Owed, OwedStep, pick_owed};
+use lsm_compact::{Cursor, Job, Owed, OwedStep, pick_owed};
 use lsm_version::Manifest;
 
-use crate::compaction::{Failure, inputs_in, job_sources};
+use crate::compaction::{Claimed, Failure, inputs_in, job_sources};
 use crate::engine::Engine;
 use crate::sync::locked;
 use crate::tickets::Promise;
@@ -150,7 +150,7 @@ impl Engine {
 
     /// Chooses the next step and claims it. Keys that need none are discharged by looking at the version,
     /// so that must not change meanwhile.
-    fn claim_step(&self, manual: &Manual) -> (OwedStep, Option<ClaimId>) {
+    fn claim_step(&self, manual: &Manual) -> (OwedStep, Option<Claimed<'_>>) {
         let manifest = locked(&self.manifest);
         let mut claims = locked(&self.claims);
         let version = &manifest.state().version;
@@ -164,13 +164,13 @@ impl Engine {
             &mut owed,
         );
         let claim = match &step {
-            OwedStep::Job(job) | OwedStep::Check(job) => Some(claims.claim(job)),
+            OwedStep::Job(job) | OwedStep::Check(job) => Some(self.claim(&mut claims, job)),
             _ => None,
         };
         (step, claim)
     }
 
-    fn run_owed(self: &Arc<Self>, manual: &Manual, job: &Job, claim: ClaimId) -> Result<()> {
+    fn run_owed(self: &Arc<Self>, manual: &Manual, job: &Job, claim: Claimed<'_>) -> Result<()> {
         let before = cfg!(debug_assertions).then(|| locked(&manual.owed).clone());
         let ran = self.run_job(job, claim);
         // If writing has ended meanwhile, the caller was told so, and its books are closed.
@@ -184,13 +184,13 @@ impl Engine {
     }
 
     /// Reads runs that stay as they are, so that damage in them is found as a merge would.
-    fn check_owed(&self, job: &Job, claim: ClaimId) -> Result<()> {
+    fn check_owed(&self, job: &Job, claim: Claimed<'_>) -> Result<()> {
         let checked = self.read_through(job);
         if checked.is_ok() {
             let manifest = locked(&self.manifest);
             self.manuals.follow(&manifest, job);
         }
-        locked(&self.claims).release(claim);
+        drop(claim);
         checked.map_err(|failure| self.failed_on_demand(job, failure))
     }
 

@@ -26,6 +26,7 @@ use lsm_wal::LogOptions;
 use crate::adoption::{self, Legacy};
 use crate::block_cache::BlockCache;
 use crate::commit::Committer;
+use crate::damage::Damage;
 use crate::engine::{Engine, Parts};
 use crate::filter::Filters;
 use crate::health::Health;
@@ -38,7 +39,7 @@ use crate::run::{Run, RunContext, SeamFile, read_error};
 use crate::settle::{Owed, Unsettled};
 use crate::strays::removable_strays;
 use crate::view::{LoggedMemtable, ReadView, Tree};
-use crate::{Error, LsmConfig, Result, lane};
+use crate::{Error, LsmConfig, Result, lane, open_stores};
 
 /// Segments grow to this size at least before a new one is started.
 const SEGMENT_BYTES_MIN: u64 = 1 << 20;
@@ -69,6 +70,7 @@ pub(crate) fn open(directory: &Path, config: LsmConfig) -> Result<Arc<Engine>> {
     let built = build(ground, config, manifest, listing, legacy);
     match built {
         Ok(engine) => {
+            open_stores::note(&*engine.directory, &engine.held_views, &engine.run_context);
             engine.begin();
             Ok(engine)
         }
@@ -94,7 +96,10 @@ fn lock(directory: &dyn Directory, config: &LsmConfig) -> Result<Arc<dyn FileLoc
         let waited = scheduler.now().saturating_sub(start);
         let left = config.lock_timeout_duration().saturating_sub(waited);
         if left.is_zero() {
-            return Err(Error::Locked { path: path() });
+            return Err(Error::Locked {
+                path: path(),
+                holder: open_stores::holder_of(directory),
+            });
         }
         scheduler.sleep(left.min(LOCK_PAUSE));
     }
@@ -207,10 +212,7 @@ fn check_run_file(directory: &dyn Directory, name: &FileName, expected_len: u64)
             "a run has another length than the manifest says",
             &path(),
         )),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::corrupt_file(
-            "a run that the manifest names is missing",
-            &path(),
-        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::missing_run(&path())),
         Err(source) => Err(Error::io("look at a run", &path(), source)),
     }
 }
@@ -267,6 +269,7 @@ fn build(
         parts: SlotPool::new(BlockCache::parts_bytes_max(cache_bytes)),
         blocks: BlockCache::new(cache_bytes),
         jobs: JobMemory::default(),
+        damage: Damage::default(),
         l0_reads: L0Reads::default(),
         settled: AtomicBool::new(false),
         closing: AtomicBool::new(false),

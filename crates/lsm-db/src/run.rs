@@ -17,6 +17,7 @@ use lsm_scheduler::Pool;
 use lsm_version::{RunMeta, run_file_name, run_sidecar_file_name};
 
 use crate::block_cache::BlockCache;
+use crate::damage::Damage;
 use crate::filter::{Filters, Probe, RunFilter};
 use crate::job_memory::JobMemory;
 use crate::l0_reads::L0Reads;
@@ -53,6 +54,8 @@ pub(crate) struct RunContext {
     pub(crate) parts: SlotPool,
     pub(crate) blocks: BlockCache,
     pub(crate) jobs: JobMemory,
+    /// What reads of the runs have met.
+    pub(crate) damage: Damage,
     /// What readers have spent on the runs of level 0.
     pub(crate) l0_reads: L0Reads,
     /// What the open owed the disk is paid.
@@ -202,7 +205,7 @@ impl Run {
     pub(crate) fn index(&self) -> Result<Arc<Index>> {
         match self.index.with(|loaded| Arc::clone(&loaded.index)) {
             Some(index) => Ok(index),
-            None => self.load_index(),
+            None => self.noting_damage(self.load_index()),
         }
     }
 
@@ -210,8 +213,13 @@ impl Run {
     pub(crate) fn index_in_passing(&self) -> Result<Arc<Index>> {
         match self.index.with(|loaded| Arc::clone(&loaded.index)) {
             Some(index) => Ok(index),
-            None => self.read_index(),
+            None => self.noting_damage(self.read_index()),
         }
+    }
+
+    /// What a reader is going to be told. If it is an error, `stats` tells it too.
+    fn noting_damage<T>(&self, read: Result<T>) -> Result<T> {
+        read.inspect_err(|error| self.context.damage.note(self.meta.id, error))
     }
 
     #[cold]
@@ -245,7 +253,8 @@ impl Run {
     /// of it on the disk.
     pub(crate) fn check_frame(&self) -> Result<()> {
         self.context.check_process()?;
-        self.read_index_of(&self.open()?).map(drop)
+        let checked = self.open().and_then(|file| self.read_index_of(&file));
+        self.noting_damage(checked).map(drop)
     }
 
     fn read_index(&self) -> Result<Arc<Index>> {
@@ -297,13 +306,18 @@ impl Run {
     /// A block, read from the file.
     pub(crate) fn read_block(&self, index: &Index, at: usize) -> Result<Block> {
         self.context.blocks.counters.count_blocks(1);
+        self.noting_damage(self.try_read_block(index, at))
+    }
+
+    fn try_read_block(&self, index: &Index, at: usize) -> Result<Block> {
         let block = self.file()?.read_block(index, at);
         let block = block.map_err(|error| self.error(&error))?;
         self.check_start(at, &block)?;
         Ok(block)
     }
 
-    /// Several blocks in a row with one read.
+    /// Several blocks in a row with one read. If it fails, each that is wanted is read alone, and then
+    /// its reader is told.
     pub(crate) fn read_blocks(
         &self,
         index: &Index,
@@ -418,8 +432,9 @@ impl Drop for Run {
         // Closing the last handle of an unlinked file frees its blocks: not a reader's work, and
         // neither is dropping its blocks.
         let (file, index) = (self.file.take(), self.index.take());
-        let context = Arc::clone(context);
+        let (context, id) = (Arc::clone(context), self.meta.id);
         self.context.reaper.free(move || {
+            context.damage.forget(id);
             drop(index);
             context.parts_changed();
             drop(file);

@@ -1,6 +1,7 @@
 //! What a store is made of and what it has done, as a typed tree that also prints.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -36,6 +37,18 @@ pub struct LevelStats {
     pub entries: u64,
     /// Their tombstones.
     pub tombstones: u64,
+}
+
+/// A file that reads failed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DamagedFile {
+    /// The run, under the path that the store was opened under.
+    pub file: PathBuf,
+    /// Reads that failed on it, by callers and by background work. A read of what is cached does not.
+    pub reads_failed: u64,
+    /// What the latest of them failed with, in full: [`Error::in_full`](crate::Error::in_full).
+    pub error: String,
 }
 
 /// What a store holds, and what it has done since it was opened.
@@ -133,6 +146,12 @@ pub struct Stats {
     pub pinned_run_bytes: u64,
     /// Files unlinked after their last reader.
     pub files_unlinked: u64,
+    /// Files that reads failed on since the store was opened, oldest first, until they are gone. So
+    /// damage shows to the operator as well, and not only to the caller that met it.
+    ///
+    /// Restore a file whose bytes are damaged from a copy, and reopen the store. One that could not be
+    /// read at all may be readable again: its count then stays as it is.
+    pub damaged_files: Vec<DamagedFile>,
     /// Runs found damaged by a compaction, which works around them.
     pub runs_set_aside: usize,
     /// Run files of `lsm-db` 1.x that were there at the takeover and that its manifest did not name:
@@ -142,7 +161,8 @@ pub struct Stats {
     /// Times that background work failed.
     pub background_failures: u64,
     /// What is wrong now: why writing has stopped, or what background work failed with and is
-    /// retrying, or what it found damaged and works around, or what recovery still owes.
+    /// retrying, or what it found damaged and works around, or what recovery still owes, or what
+    /// readers found damaged.
     pub background_error: Option<String>,
     /// Whether writing has stopped until the store is reopened.
     pub poisoned: bool,
@@ -205,7 +225,8 @@ impl Engine {
             .latest()
             .or_else(|| self.compactions.latest())
             .or_else(|| self.set_aside.error())
-            .or_else(|| self.unsettled.error());
+            .or_else(|| self.unsettled.error())
+            .or_else(|| self.run_context.damage.error());
         error.map(|error| error.in_full())
     }
 
@@ -265,6 +286,7 @@ impl Engine {
             pinned_memtable_bytes: held.memtable_bytes,
             pinned_run_bytes: held.run_bytes,
             files_unlinked: self.reaper.unlinked_count(),
+            damaged_files: self.run_context.damage.files(&self.run_context),
             runs_set_aside: self.set_aside.len(),
             runs_unnamed: self.unsettled.unnamed_runs,
             background_failures: self.flushes.attempts.failure_count()
@@ -347,6 +369,18 @@ impl fmt::Display for Stats {
             write!(
                 f,
                 "\nunnamed {runs} runs of lsm-db 1.x that its manifest lacked"
+            )?;
+        }
+        for DamagedFile {
+            file,
+            reads_failed,
+            error,
+        } in &self.damaged_files
+        {
+            let file = file.display();
+            write!(
+                f,
+                "\ndamage  {reads_failed} reads of {file} failed: {error}"
             )?;
         }
         if let Some(error) = &self.background_error {

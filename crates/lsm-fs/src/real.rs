@@ -28,8 +28,17 @@ mod fallocate;
 #[cfg_attr(windows, path = "real/windows.rs")]
 mod platform;
 
-/// Whether an operation failed because too many files are open.
-pub(crate) fn is_too_many_open_files(error: &io::Error) -> bool {
+/// Whether an operation failed because too many files are open, in this process or in all of them.
+///
+/// That says nothing of the file. Close some, as [`ReliefFs`](crate::ReliefFs) does, and try again.
+///
+/// ```
+/// # #[cfg(unix)]
+/// assert!(lsm_fs::is_too_many_open_files(&std::io::Error::from_raw_os_error(24))); // EMFILE
+/// assert!(!lsm_fs::is_too_many_open_files(&std::io::ErrorKind::NotFound.into()));
+/// ```
+#[must_use]
+pub fn is_too_many_open_files(error: &io::Error) -> bool {
     platform::is_too_many_open_files(error)
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::real::is_too_many_open_files;
-use crate::{DirEntry, Directory, EntryKind, File, FileLock, FileName, FileSystem};
+use crate::{DirEntry, Directory, DirectoryId, EntryKind, File, FileLock, FileName, FileSystem};
 
 /// Wraps a file system: whatever fails because the process, or the system, has too many files
 /// open asks for relief, and is tried again for as long as that closes anything.
@@ -184,6 +184,10 @@ impl Directory for ReliefDirectory {
 
     fn is_linked(&self) -> io::Result<bool> {
         self.inner.is_linked()
+    }
+
+    fn id(&self) -> Option<DirectoryId> {
+        self.inner.id()
     }
 }
 

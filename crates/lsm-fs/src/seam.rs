@@ -30,6 +30,16 @@ pub struct DirEntry {
     pub name: OsString,
 }
 
+/// Which directory an open one is, among those that exist now: equal for two handles on the same one,
+/// whatever paths they were opened under. One that is removed may leave its number to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DirectoryId {
+    /// The number of its file system.
+    pub file_system: u64,
+    /// Its number there.
+    pub node: u64,
+}
+
 /// A file system, as far as a storage engine needs one: where directories come from.
 ///
 /// Paths are taken as given; relative ones are relative to the process at the moment of the call.
@@ -117,6 +127,11 @@ pub trait Directory: Any + fmt::Debug + Send + Sync {
     /// Whether it still has a name. `false`: it was removed, and whatever is written into its files
     /// is gone with the last handle. A platform that cannot tell says `true`.
     fn is_linked(&self) -> io::Result<bool>;
+
+    /// Which directory it is; `None` where that cannot be told. For messages: nothing is decided by it.
+    fn id(&self) -> Option<DirectoryId> {
+        None
+    }
 
     /// Where `name` would be under the path that it was opened under, for messages.
     fn path_of(&self, name: &FileName) -> PathBuf {

@@ -84,6 +84,11 @@ impl SharedDisk {
     fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
+
+    /// No other disk has it while this one exists.
+    fn number(&self) -> u64 {
+        Arc::as_ptr(&self.0).addr() as u64
+    }
 }
 
 impl SimFs {

@@ -59,12 +59,12 @@ impl Queue {
     /// The job is safe when this returns.
     fn add(&mut self, task: &str) -> Result<u64, Box<dyn Error>> {
         let number = self.next_number;
-        let position = self
+        let appended = self
             .wal
             .append(&encode(NEW, number, task), Durability::Sync)?;
         self.next_number += 1;
         let job = Job {
-            segment: position.segment,
+            segment: appended.position.segment,
             task: task.to_owned(),
         };
         self.open.insert(number, job);

@@ -31,4 +31,4 @@ pub use position::{LogBounds, Position};
 pub use recovery::{Record, RecoveredLog, recover};
 pub use segment::{LogOptions, SEGMENT_FORMAT_VERSION, SEGMENT_HEADER_LEN, SEGMENT_MAGIC};
 pub use sync::{StdSync, SyncShim};
-pub use wal::{Durability, Replay, Wal, WalOptions};
+pub use wal::{Appended, Durability, Replay, Wal, WalOptions};

@@ -47,9 +47,10 @@ use crate::segment::LogOptions;
 /// One record of a log, as recovery found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Where the record starts.
+    /// Where the record starts, until the log is opened again: a recovery writes the tail of the log
+    /// again in a new segment, and then this is where it was before. As a reference keep `seqno`.
     pub position: Position,
-    /// Its seqno; seqnos ascend strictly over the whole log.
+    /// Its seqno, which is its identity; seqnos ascend strictly over the whole log.
     pub seqno: u64,
     /// The keyspace that it is for.
     pub keyspace: u32,

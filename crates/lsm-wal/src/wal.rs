@@ -12,6 +12,8 @@
 //!    made durable before the next, so that no crash leaves a gap.
 //! 2. Segments that a recovery discards stay until a newer one exists: the newest header is the
 //!    chain's head and must find its predecessors. So ids never go backwards either.
+//! 3. The last record stays, on stable storage, whatever is retired: it alone tells the next open
+//!    which seqnos were given. So a retired record's seqno is never given again.
 
 #[cfg(test)]
 mod tests;
@@ -83,6 +85,24 @@ pub struct Replay {
     pub clean: bool,
 }
 
+/// Where an appended record is, and what it is called for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Appended {
+    /// The record's seqno, which is its identity: a recovery finds it again as [`Record::seqno`].
+    /// Seqnos ascend in the order of the log.
+    ///
+    /// No two records of a log have the same. Only a record that was lost leaves its seqno to another:
+    /// one whose append failed, or a `Buffered` one that a power cut took.
+    pub seqno: u64,
+    /// Where the record starts, for as long as this handle lives. Its segment is what
+    /// [`retire_before`](Wal::retire_before) takes.
+    ///
+    /// Don't keep it: a recovery writes the tail of the log again in a new segment. It tells the new
+    /// place as [`Record::position`].
+    pub position: Position,
+}
+
 /// A durable log of opaque records, for any number of threads.
 ///
 /// Records are acknowledged in the order in which they are in the log. One process, one handle:
@@ -107,7 +127,7 @@ pub struct Replay {
 /// # }
 /// ```
 pub struct Wal {
-    queue: CommitQueue<Request, Result<Position, Error>>,
+    queue: CommitQueue<Request, Result<Appended, Error>>,
     state: Mutex<State>,
     /// Held until the last use of the directory.
     _lock: Box<dyn FileLock>,
@@ -131,6 +151,8 @@ struct State {
     /// The largest id that was used or seen.
     last_segment: u64,
     last_seqno: u64,
+    /// The segment that the last record is in; one without any may follow it.
+    last_record_segment: Option<u64>,
     pacer: GroupPacer,
 }
 
@@ -195,7 +217,9 @@ impl Wal {
             retired_below: lowest.unwrap_or(0),
             ..LogBounds::default()
         };
-        let mut visit = |record| {
+        let mut last_record_segment = None;
+        let mut visit = |record: Record| {
+            last_record_segment = Some(record.position.segment);
             visit(record);
             Ok::<(), Infallible>(())
         };
@@ -208,6 +232,7 @@ impl Wal {
         let mut state = State {
             last_segment: recovered.largest_segment_id.unwrap_or(0),
             last_seqno: recovered.last_seqno.unwrap_or(0),
+            last_record_segment,
             log: Log::new(options, None),
             pending: Some(recovered),
             pacer: GroupPacer::new(),
@@ -224,16 +249,32 @@ impl Wal {
         Ok((wal, clean))
     }
 
-    /// Appends a record and returns where it starts, which tells its segment to
-    /// [`retire_before`](Self::retire_before).
+    /// Appends a record and returns its seqno, and where it starts.
     ///
-    /// Appends that wait at the same time are written and synced together.
+    /// A program that refers to records keeps the seqno. The place is good until the log is opened
+    /// again: see [`Appended`]. Appends that wait at the same time are written and synced together.
+    ///
+    /// ```
+    /// # use std::{path::Path, sync::Arc};
+    /// # use lsm_fs::SimFs;
+    /// # use lsm_wal::{Durability, Wal, WalOptions};
+    /// # fn main() -> Result<(), lsm_wal::Error> {
+    /// # let (fs, dir) = (Arc::new(SimFs::new()), Path::new("/queue"));
+    /// # let (wal, _) = Wal::open(fs.clone(), dir, WalOptions::new([7; 16]))?;
+    /// let job = wal.append(b"job 1", Durability::Sync)?;
+    /// # drop(wal);
+    /// # let (_wal, replay) = Wal::open(fs, dir, WalOptions::new([0; 16]))?;
+    /// // … and after the next open:
+    /// assert_eq!(replay.records[0].seqno, job.seqno);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// - [`Error::WriteFailed`]: the record is not in the log. Try again when there is room.
     /// - [`Error::SyncFailed`], [`Error::Poisoned`], [`Error::Abandoned`]: final; whether the
     ///   record is in the log shows when it is opened again.
-    pub fn append(&self, payload: &[u8], durability: Durability) -> Result<Position, Error> {
+    pub fn append(&self, payload: &[u8], durability: Durability) -> Result<Appended, Error> {
         let request = Request {
             payload: payload.to_vec(),
             durability,
@@ -258,20 +299,27 @@ impl Wal {
         self.lock().log.rotate();
     }
 
-    /// Removes the segments below `segment`, except the one that the log ends in: their records
-    /// are not needed any more. Durable when it returns; a crash before may bring some back.
+    /// Removes the segments below `segment`, except those from the last record's on: their records
+    /// are not needed any more. Durable when it returns; a crash before may bring some back. What
+    /// stays is made durable first.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::SyncFailed`] if a file could not be removed: repeat it. The errors
-    /// of [`append`](Self::append) if the log's tail had to be made durable first.
+    /// of [`append`](Self::append) if what stays could not be made durable.
     pub fn retire_before(&self, segment: u64) -> Result<(), Error> {
         let mut state = self.lock();
         state.settle()?;
         let kept = state.log.end().map_or(0, |end| end.segment);
+        let kept = kept.min(state.last_record_segment.unwrap_or(kept));
         let below = segment.min(kept);
         let options = state.log.options().clone();
+        let segments = chain::survey(&options)?.segments;
+        if segments.range(..below).next().is_some() {
+            // Invariant 3.
+            state.log.sync()?;
+        }
         // Invariant 1.
-        for &id in chain::survey(&options)?.segments.range(..below) {
+        for &id in segments.range(..below) {
             remove(&options, &segment_file_name(id))?;
             segment::sync_dir(&options)?;
         }
@@ -293,7 +341,7 @@ impl Wal {
     }
 
     /// Leads one group: writes it, syncs it if any member asks, and answers all.
-    fn commit(&self, mut lead: Lead<'_, Request, Result<Position, Error>>) {
+    fn commit(&self, mut lead: Lead<'_, Request, Result<Appended, Error>>) {
         let mut state = self.lock();
         let cohort = lead.cohort_len();
         if cohort > 1
@@ -348,6 +396,9 @@ impl State {
             self.last_segment = self.last_segment.saturating_add(1);
         }
         let rewritten = recovered.rewrite_tail(&options, self.last_segment)?;
+        if let Some(end) = rewritten {
+            self.last_record_segment = Some(end.segment);
+        }
         self.log = Log::new(options, rewritten.or(recovered.end));
         if let Some(recovered) = self.pending.take() {
             self.remove_leftovers(&recovered);
@@ -369,7 +420,7 @@ impl State {
         }
     }
 
-    fn write_group(&mut self, requests: &[Request]) -> Vec<Result<Position, Error>> {
+    fn write_group(&mut self, requests: &[Request]) -> Vec<Result<Appended, Error>> {
         // Only a log that somebody else wrote comes near the end of the seqnos.
         if u64::MAX - self.last_seqno < requests.len() as u64 {
             let options = self.log.options();
@@ -391,16 +442,18 @@ impl State {
             let place = group.push(KIND_DATA, 0, self.last_seqno, |payload| {
                 payload.extend_from_slice(&request.payload);
             });
-            starts.push((place.start - FRAME_HEADER_LEN) as u64);
+            starts.push((self.last_seqno, (place.start - FRAME_HEADER_LEN) as u64));
         }
         let sync = requests.iter().any(Request::wants_sync);
         match self.append(&mut group, sync) {
             Ok(end) => {
+                self.last_record_segment = Some(end.segment);
                 let base = end.offset - group.len() as u64;
-                let positions = starts.iter().map(|start| base + start);
-                positions
-                    .map(|offset| Ok(Position::new(end.segment, offset)))
-                    .collect()
+                let appended = starts.iter().map(|(seqno, start)| Appended {
+                    seqno: *seqno,
+                    position: Position::new(end.segment, base + start),
+                });
+                appended.map(Ok).collect()
             }
             Err(error) => requests.iter().map(|_| Err(error.clone())).collect(),
         }

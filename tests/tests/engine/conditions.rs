@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lsm_db::{Batch, Durability, Error, Lsm, LsmConfig};
+use lsm_db::{Batch, Durability, Error, Lsm, LsmConfig, Required};
 use lsm_fs::{CrashImage, Fault, Operation};
 use lsm_tests::TestResult;
 use lsm_tests::counter::{self, Tally};
@@ -123,6 +123,44 @@ fn compare_and_set_and_put_if_absent_say_whether_they_did() -> TestResult {
     assert!(db.compare_and_set("k", Some(b"2"), None)?);
     assert_eq!(db.get("k")?, None);
     assert!(db.compare_and_set("k", None, None)?);
+    Ok(())
+}
+
+#[test]
+fn the_error_says_whether_absence_was_required() -> TestResult {
+    let db = Machine::new(LsmConfig::new(), 1).open()?;
+    db.put("there", "1")?;
+    for (key, expected, required, told) in [
+        (
+            "there",
+            None,
+            Required::Absent,
+            "has a value, and was required to be absent",
+        ),
+        (
+            "there",
+            Some("2"),
+            Required::Value,
+            "does not have the value required",
+        ),
+        (
+            "gone",
+            Some("2"),
+            Required::Value,
+            "does not have the value required",
+        ),
+    ] {
+        let error = db.write(requiring(&[(key, expected)])).err().ok_or("met")?;
+        assert_eq!(
+            error.to_string(),
+            format!("condition failed: the key \"{key}\" {told}")
+        );
+        let said = match error {
+            Error::ConditionFailed { required, .. } => required,
+            other => return Err(other.into()),
+        };
+        assert_eq!(said, required, "{key}");
+    }
     Ok(())
 }
 

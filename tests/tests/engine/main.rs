@@ -9,6 +9,8 @@
 )]
 
 #[cfg(test)]
+mod background_panics;
+#[cfg(test)]
 mod compaction;
 #[cfg(test)]
 mod conditions;
@@ -45,7 +47,11 @@ mod last_drop;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod lock_holders;
+#[cfg(test)]
 mod log_off;
+#[cfg(test)]
+mod met_damage;
 #[cfg(test)]
 mod on_demand;
 #[cfg(test)]

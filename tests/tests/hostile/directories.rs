@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lsm_db::{Durability, Error, Lsm, LsmConfig};
-use lsm_fs::{FileSystem, RealFs};
+use lsm_fs::{ByPath, FileSystem, RealFs};
 use lsm_tests::TestResult;
 use lsm_tests::directory::{Files, plant, read, runs};
 use lsm_tests::machine::Machine;
@@ -217,6 +217,45 @@ fn the_directory_removed_underneath_makes_flush_an_error() -> TestResult {
     Ok(())
 }
 
+/// The message is a line, says where, and what to do next.
+fn says_what_to_do(refused: &lsm_db::Result<Lsm>, place: &str) -> TestResult {
+    let error = refused.as_ref().err().ok_or("not refused")?;
+    let text = error.to_string();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    for part in [
+        place,
+        "put it back",
+        "restore the whole directory",
+        "nothing was changed",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_run_that_is_missing_is_named_and_what_to_do_about_it_is_said() -> TestResult {
+    let machine = Machine::new(LsmConfig::new(), 1);
+    let db = machine.open()?;
+    db.put("k", "v")?;
+    db.flush()?;
+    drop(db);
+    let run = runs(&machine.disk, machine.dir())?.pop().ok_or("no run")?;
+    let elsewhere = machine.path("moved");
+    machine.disk.rename(&run, &elsewhere)?;
+    let before = read(&machine.disk, machine.dir())?;
+    let refused = machine.open();
+    assert!(
+        matches!(&refused, Err(Error::Corruption { file: Some(file), .. }) if *file == run),
+        "{refused:?}"
+    );
+    says_what_to_do(&refused, &run.display().to_string())?;
+    assert_eq!(read(&machine.disk, machine.dir())?, before);
+    machine.disk.rename(&elsewhere, &run)?;
+    assert_eq!(machine.open()?.get("k")?, Some(b"v".to_vec()));
+    Ok(())
+}
+
 /// Runs or log segments without a manifest were taken for a fresh store, and deleted (fault 44).
 #[test]
 fn runs_or_segments_without_a_manifest_are_refused_and_untouched() -> TestResult {
@@ -251,6 +290,7 @@ fn runs_or_segments_without_a_manifest_are_refused_and_untouched() -> TestResult
                 ),
                 "runs {runs}, segments {segments}: {refused:?}"
             );
+            says_what_to_do(&refused, &dir.path().display().to_string())?;
         }
         let mut after = read(&RealFs::new(), dir.path())?;
         after.remove("LOCK");

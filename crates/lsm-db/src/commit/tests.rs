@@ -75,7 +75,7 @@ fn synced(requires: &[Pair], writes: &[Pair]) -> Request {
 fn heard(answers: &[Result<()>]) -> Vec<String> {
     let heard = answers.iter().map(|answer| match answer {
         Ok(()) => "ok".to_owned(),
-        Err(Error::ConditionFailed { key }) => String::from_utf8_lossy(key).into_owned(),
+        Err(Error::ConditionFailed { key, .. }) => String::from_utf8_lossy(key).into_owned(),
         Err(Error::Io { source, .. }) => format!("{:?}", source.kind()),
         Err(error) => error.kind().to_owned(),
     });

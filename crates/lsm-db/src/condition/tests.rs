@@ -36,7 +36,7 @@ fn verdicts(group: &[Request]) -> Vec<Option<String>> {
     let mut rejections = judge(group, published);
     let verdicts = (0..group.len()).map(|at| {
         rejections.remove(&at).map(|error| match error {
-            Error::ConditionFailed { key } => String::from_utf8_lossy(&key).into_owned(),
+            Error::ConditionFailed { key, .. } => String::from_utf8_lossy(&key).into_owned(),
             _ => "error".to_owned(),
         })
     });

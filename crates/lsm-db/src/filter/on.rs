@@ -8,8 +8,8 @@
 //! it is either right, as its checksums say, or made again.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use lsm_bloom::{
     ConcurrentFilter, Filter, FilterBuilder, FingerprintBits, KeyHash, KeyHasher, RunIdentity,
@@ -248,27 +248,48 @@ impl RunFilter {
             self.state.store(NEVER, Ordering::Relaxed);
             return;
         }
-        // While it waits it keeps no file that is to be unlinked.
-        let run = Arc::downgrade(run);
+        let mut building = Building {
+            run: Arc::downgrade(run),
+            then: MISSING,
+        };
         let pool = context.filters.pool.clone();
-        pool.submit(lane::FOR_READS, move || {
-            let Some(run) = run.upgrade() else {
-                return;
-            };
-            let filter = run.filter();
-            let state = match build(&run, filter.size) {
-                Ok(Built::Filter {
-                    filter: built,
-                    is_written,
-                }) => {
-                    filter.keep(&run, built);
-                    if is_written { BESIDE } else { MISSING }
-                }
-                Ok(Built::Nothing) => NEVER,
-                Err(_) => MISSING,
-            };
-            filter.state.store(state, Ordering::Relaxed);
-        });
+        pool.submit(lane::FOR_READS, move || building.build());
+    }
+}
+
+/// A filter that is [`BUILDING`], or is going to be. However that ends, the run has another state then:
+/// after a panic its filter is missing, as before.
+struct Building {
+    /// While it waits it keeps no file that is to be unlinked.
+    run: Weak<Run>,
+    then: u8,
+}
+
+impl Building {
+    fn build(&mut self) {
+        let Some(run) = self.run.upgrade() else {
+            return;
+        };
+        let filter = run.filter();
+        self.then = match build(&run, filter.size) {
+            Ok(Built::Filter {
+                filter: built,
+                is_written,
+            }) => {
+                filter.keep(&run, built);
+                if is_written { BESIDE } else { MISSING }
+            }
+            Ok(Built::Nothing) => NEVER,
+            Err(_) => MISSING,
+        };
+    }
+}
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        if let Some(run) = self.run.upgrade() {
+            run.filter().state.store(self.then, Ordering::Relaxed);
+        }
     }
 }
 

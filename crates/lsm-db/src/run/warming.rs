@@ -12,8 +12,8 @@
 //! filters wait, one run after another.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use lsm_format::{Block, Index};
 
@@ -41,17 +41,33 @@ impl Missed {
     }
 }
 
+/// A run's blocks are being read ahead, or will be. However that ends, it may be asked for again.
+struct UnderWay(Weak<Run>);
+
+impl UnderWay {
+    fn run(&self) -> Option<Arc<Run>> {
+        self.0.upgrade()
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(run) = self.run() {
+            run.warming.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Run {
     /// Has what is not cached of it read in the background, if there is room for it then. Returns at once.
     pub(crate) fn warm_up(self: &Arc<Self>) {
         if self.is_retired() || self.warming.swap(true, Ordering::Relaxed) {
             return;
         }
-        let run = Arc::downgrade(self);
+        let under_way = UnderWay(Arc::downgrade(self));
         self.context.pool.submit(lane::FOR_READS, move || {
-            if let Some(run) = run.upgrade() {
+            if let Some(run) = under_way.run() {
                 run.warm();
-                run.warming.store(false, Ordering::Relaxed);
             }
         });
     }

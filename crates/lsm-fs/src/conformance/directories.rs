@@ -95,6 +95,24 @@ fn a_moved_directory_goes_on_under_its_new_path() {
 }
 
 #[test]
+fn a_directory_is_told_from_others_by_its_id_whatever_its_path() {
+    on_every_world(|world| {
+        let dir = world.store("s");
+        let other = world.store("other");
+        let Some(id) = dir.id() else {
+            // A platform that cannot tell tells of none.
+            assert_eq!(other.id(), None);
+            return;
+        };
+        assert_eq!(world.open("s").id(), Some(id));
+        assert_ne!(other.id(), Some(id));
+        world.rename("s", "moved").unwrap();
+        assert_eq!((dir.id(), world.open("moved").id()), (Some(id), Some(id)));
+        assert_ne!(world.store("s").id(), Some(id), "another one in its place");
+    });
+}
+
+#[test]
 fn a_replaced_directory_leaves_the_new_one_alone() {
     on_every_world(|world| {
         let dir = world.store("s");

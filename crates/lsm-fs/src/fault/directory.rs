@@ -13,7 +13,7 @@ use super::event::{Event, Operation};
 use super::file::{FaultFile, Target};
 use crate::sim::SimDirectory;
 use crate::sync_latch::SyncLatch;
-use crate::{DirEntry, Directory, EntryKind, File, FileLock, FileName};
+use crate::{DirEntry, Directory, DirectoryId, EntryKind, File, FileLock, FileName};
 
 /// The directory underneath. A simulated one is known as such, because a failed sync does something
 /// to it.
@@ -172,5 +172,10 @@ impl Directory for FaultDirectory {
 
     fn is_linked(&self) -> io::Result<bool> {
         self.run(Operation::IsLinked, &self.path, |dir| dir.is_linked())
+    }
+
+    /// Is no operation: it reaches no disk.
+    fn id(&self) -> Option<DirectoryId> {
+        self.target.directory().id()
     }
 }

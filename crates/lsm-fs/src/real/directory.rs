@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::file::RealFile;
 use super::platform::{self, DirectoryHandle};
 use crate::sync_latch::SyncLatch;
-use crate::{DirEntry, Directory, EntryKind, File, FileLock, FileName};
+use crate::{DirEntry, Directory, DirectoryId, EntryKind, File, FileLock, FileName};
 
 #[derive(Debug)]
 pub(super) struct RealDirectory {
@@ -144,6 +144,10 @@ impl Directory for RealDirectory {
 
     fn is_linked(&self) -> io::Result<bool> {
         Ok(!self.counts_links || platform::has_a_name(self.handle.platform.file())?)
+    }
+
+    fn id(&self) -> Option<DirectoryId> {
+        platform::id(self.handle.platform.file())
     }
 }
 

@@ -5,13 +5,13 @@ use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::retry_on_intr;
 
-use crate::{DirEntry, EntryKind, FileName};
+use crate::{DirEntry, DirectoryId, EntryKind, FileName};
 
 /// Readable and writable by the owner, invisible to everybody else.
 const MODE_OWNER_ONLY: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -43,6 +43,15 @@ pub(super) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usi
 /// Whether what is open has any name; also `false` on a file system that counts none.
 pub(super) fn has_a_name(file: &File) -> io::Result<bool> {
     Ok(rustix::fs::fstat(file)?.st_nlink > 0)
+}
+
+/// Device and inode of what is open.
+pub(super) fn id(directory: &File) -> Option<DirectoryId> {
+    let metadata = directory.metadata().ok()?;
+    Some(DirectoryId {
+        file_system: metadata.dev(),
+        node: metadata.ino(),
+    })
 }
 
 /// A directory's descriptor.

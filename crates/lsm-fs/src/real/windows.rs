@@ -5,7 +5,7 @@ use std::io;
 use std::os::windows::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::{DirEntry, EntryKind, FileName};
+use crate::{DirEntry, DirectoryId, EntryKind, FileName};
 
 /// Opens a symbolic link itself, which then fails the check for a regular file.
 const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
@@ -33,6 +33,11 @@ pub(super) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usi
 /// `std` does not tell how many names a file has. The directory cannot be removed while it is open.
 pub(super) fn has_a_name(_file: &File) -> io::Result<bool> {
     Ok(true)
+}
+
+/// `std` does not tell: its path has to do.
+pub(super) fn id(_directory: &File) -> Option<DirectoryId> {
+    None
 }
 
 /// A directory's absolute path, and the handle that keeps the directory at that path.

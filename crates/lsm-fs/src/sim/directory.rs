@@ -12,7 +12,7 @@ use super::disk::InodeId;
 use super::handle::{SimFile, SimLock};
 use super::links::LinksSeen;
 use crate::sync_latch::SyncLatch;
-use crate::{DirEntry, Directory, EntryKind, File, FileLock, FileName};
+use crate::{DirEntry, Directory, DirectoryId, EntryKind, File, FileLock, FileName};
 
 /// A handle on a directory's inode, whatever its name is by now.
 #[derive(Debug)]
@@ -124,5 +124,12 @@ impl Directory for SimDirectory {
 
     fn is_linked(&self) -> io::Result<bool> {
         Ok(self.links.any())
+    }
+
+    fn id(&self) -> Option<DirectoryId> {
+        Some(DirectoryId {
+            file_system: self.disk.number(),
+            node: self.inode.number(),
+        })
     }
 }

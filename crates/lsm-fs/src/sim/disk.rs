@@ -16,6 +16,12 @@ use crate::EntryKind;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct InodeId(u64);
 
+impl InodeId {
+    pub(super) fn number(self) -> u64 {
+        self.0
+    }
+}
+
 const ROOT: InodeId = InodeId(0);
 
 #[derive(Debug, Clone)]

@@ -201,7 +201,8 @@ fn retired_segments_are_gone_and_ids_never_go_backwards() {
         drop(wal);
     }
     let (wal, _) = open(sim).unwrap();
-    assert_eq!(wal.append(b"x", Durability::Sync).unwrap().segment, 6);
+    let appended = wal.append(b"x", Durability::Sync).unwrap();
+    assert_eq!(appended.position.segment, 6);
 }
 
 #[test]
@@ -227,10 +228,15 @@ fn every_acknowledgement_of_many_threads_is_durable_and_groups_share_a_sync() {
             std::thread::yield_now();
         }
         parked.release();
-        let mut positions: Vec<_> = writers.into_iter().map(|w| w.join().unwrap()).collect();
-        positions.sort_unstable();
-        positions.dedup();
-        assert_eq!(positions.len(), 8);
+        let appended = writers.into_iter().map(|writer| writer.join().unwrap());
+        let mut places: Vec<_> = appended.map(|it| (it.seqno, it.position)).collect();
+        places.sort_unstable();
+        // In one order: that of the log.
+        assert!(
+            places.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1),
+            "{places:?}"
+        );
+        assert_eq!(places.len(), 8);
     });
     assert_eq!(
         fs.count_of(Operation::Sync) - syncs_before,
@@ -239,6 +245,69 @@ fn every_acknowledgement_of_many_threads_is_durable_and_groups_share_a_sync() {
     );
     let (_wal, found) = open(sim.crash(&CrashImage::NothingUnsynced)).unwrap();
     assert_eq!(found.len(), 10);
+}
+
+/// A position was all that an append returned, and a program that kept it as the record's name found
+/// another record there after a crash.
+#[test]
+fn a_record_keeps_its_seqno_when_a_recovery_moves_it() {
+    let sim = SimFs::new();
+    let (wal, _) = open(sim.clone()).unwrap();
+    let mut given = Vec::new();
+    for n in 0..20_u8 {
+        let durability = match n % 3 {
+            0 => Durability::Sync,
+            _ => Durability::Buffered,
+        };
+        given.push((wal.append(&[n; 300], durability).unwrap(), n));
+    }
+    let mut disk = sim.reopen_after_kill();
+    for round in 0..3 {
+        let (_, replay) = Wal::open(Arc::new(disk.clone()), Path::new(DIR), options()).unwrap();
+        let (records, names) = (replay.records.iter(), given.iter());
+        assert_eq!(replay.records.len(), given.len());
+        for (record, (appended, n)) in records.clone().zip(names.clone()) {
+            assert_eq!(record.seqno, appended.seqno, "round {round}");
+            assert_eq!(record.payload, vec![*n; 300], "round {round}");
+        }
+        disk = disk.reopen_after_kill();
+    }
+    // The tail was written again: it lies elsewhere now.
+    let (_, replay) = Wal::open(Arc::new(disk), Path::new(DIR), options()).unwrap();
+    let moved =
+        |(record, (appended, _)): (&Record, &(Appended, u8))| record.position != appended.position;
+    assert!(replay.records.iter().zip(&given).any(moved));
+}
+
+/// The seqnos of what is retired are told by the last record alone. If that is retired too, or lost
+/// with the power, the next append would be given the first seqno again.
+#[test]
+fn a_retired_records_seqno_is_not_given_again() {
+    let seqno_after = |prepare: &dyn Fn(&Wal, &SimFs), image: &CrashImage| {
+        let sim = SimFs::new();
+        let (wal, _) = open(sim.clone()).unwrap();
+        let retired = wal.append(b"retired", Durability::Sync).unwrap();
+        wal.rotate();
+        prepare(&wal, &sim);
+        wal.retire_before(u64::MAX).unwrap();
+        let (wal, found) = open(sim.crash(image)).unwrap();
+        let next = wal.append(b"next", Durability::Sync).unwrap();
+        assert!(next.seqno > retired.seqno, "{next:?}, {found:?}");
+    };
+    let buffered = |wal: &Wal, _: &SimFs| {
+        wal.append(b"last", Durability::Buffered).unwrap();
+    };
+    // The segment is there, and there was no room for its record.
+    let rejected = |wal: &Wal, sim: &SimFs| {
+        sim.set_capacity_bytes(Some(sim.used_bytes() + 2_000));
+        wal.append(&[1; 5_000], Durability::Sync).unwrap_err();
+        sim.set_capacity_bytes(None);
+    };
+    for image in CrashImage::standard(7) {
+        seqno_after(&|_, _| {}, &image);
+        seqno_after(&buffered, &image);
+        seqno_after(&rejected, &image);
+    }
 }
 
 #[test]
